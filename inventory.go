@@ -180,7 +180,7 @@ func (s *Server) PortInfos() []PortInfo {
 	return out
 }
 
-// portInfoOf returns what a generation says about a port.
+// portInfoOf describes a port of a generation.
 func portInfoOf(p *site.Port, fetcher *crlfetch.Fetcher) PortInfo {
 	out := PortInfo{
 		Name: p.Config.Name, Listen: p.Config.Addr, ClientAuth: p.Config.ClientAuth, Strict: p.Guard.Fallback == middleware.Strict, Unmapped: p.Guard.Unmapped,

@@ -47,7 +47,7 @@ type Options struct {
 	// Map maps certificates to users, in place of users in the file: from a directory or a
 	// database, say. It is called for every request unless its answers may be reused; see
 	// certmap.Match. An error or a panic of it refuses the request; a *reason.Refusal with
-	// reason.Unmapped says that the certificate has no user. nil: the file has users.
+	// reason.Unmapped means that the certificate has no user. nil: the file has users.
 	Map certmap.Mapper
 	// Policy decides about requests, in place of policy in the file. An error or a panic of it
 	// refuses the request. nil: the file has a policy.

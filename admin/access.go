@@ -21,7 +21,7 @@ func (p *Page) guarded(next http.Handler) http.Handler {
 	origins := http.NewCrossOriginProtection()
 	origins.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		foreign := &failure{Status: http.StatusForbidden, Detail: "another site sent this request", Hint: "open the page itself"}
-		p.newCall(w, r).logEdit(foreign) // somebody tries to act with the certificate of the user
+		p.newCall(w, r).logEdit(foreign) // another site tries to act with the certificate of the user
 		writeFailure(w, foreign)
 	}))
 	next = origins.Handler(next)
@@ -37,7 +37,7 @@ func (p *Page) guarded(next http.Handler) http.Handler {
 		id, ok := identity.FromContext(r.Context())
 		switch {
 		case !ok:
-			// Without a guard anybody would read this: refuse, and do not treat it as Default.
+			// Without a guard any client could read this: refuse, and do not treat it as Default.
 			fail(w, r, http.StatusInternalServerError, "no guard stands in front of the admin page", "serve Page.Handler through Server.Serve, Server.Handler or a Guard")
 			return
 		case id.Via == identity.ViaAnonymous || id.User == identity.Default:

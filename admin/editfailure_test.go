@@ -41,7 +41,7 @@ func TestUsersThatCannotBeWritten(t *testing.T) {
 	}
 }
 
-// A private key is refused in whatever field somebody pastes it: it is not shown, and not logged.
+// A private key is refused in whatever field it is pasted: it is not shown, and not logged.
 // Covers W6.
 func TestKeyInAnyFieldIsRefused(t *testing.T) {
 	t.Parallel()

@@ -152,7 +152,7 @@ func (s *stream) sendRefusals() bool {
 }
 
 // send sends one event. JSON has no line ends. The deadline goes with the event: on HTTP/2 one
-// that passes resets the stream, though nobody writes.
+// that passes resets the stream, even if nothing is being written.
 func (s *stream) send(event string, data []byte) bool {
 	defer func() { _ = s.control.SetWriteDeadline(time.Time{}) }()
 	_ = s.control.SetWriteDeadline(time.Now().Add(streamWriteLimit)) // the port has a limit too

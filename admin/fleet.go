@@ -13,7 +13,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/source"
 )
 
-// apiFleet is the fleet that the server is a node of. What the store says about generations and nodes is shown as it is;
+// apiFleet is the fleet that the server is a node of. The store's data about generations and nodes is shown as it is;
 // the generation in effect was checked.
 type apiFleet struct {
 	Name        string               `json:"name"`

@@ -13,8 +13,8 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// checkLockOut refuses a change after which the caller would be another user, or none, within a day: nobody
-// might be left who could undo it. lock_me_out=1 allows it.
+// checkLockOut refuses a change after which the caller would be another user, or none, within a day: then
+// no editor might be left to undo it. lock_me_out=1 allows it.
 func (c *call) checkLockOut(f *useredit.File, change *useredit.Change) error {
 	if c.URL.Query().Get("lock_me_out") == "1" {
 		return nil

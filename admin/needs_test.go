@@ -17,7 +17,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// A mapping that is disabled and still called needs somebody: a partner has not heard of it.
+// A mapping that is disabled and still called needs attention: a partner does not know of it.
 func TestOverviewListsDisabledMappingsThatAreCalled(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)

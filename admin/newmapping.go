@@ -108,7 +108,7 @@ func (c *call) addScreen() (any, error) {
 type makeUser struct{ Reference, PEM string } // one of them
 
 // offersMapping reports whether the caller may make the certificate of an explanation a user:
-// nobody has it, and nobody has shut it out on purpose.
+// no mapping matches it, not even a disabled one.
 func (c *call) offersMapping(x *apiExplained) bool {
 	return x.Reason == reason.Unmapped && x.Inspection != nil && !x.isDisabled() && c.mayEdit(newMappingPath)
 }

@@ -37,7 +37,7 @@ func TestMappingsWithOddIDs(t *testing.T) {
 }
 
 // An id whose escaped form the guard refuses in a path has an address all the same: otherwise
-// nobody could disable the mapping on the page.
+// the mapping could not be disabled on the page.
 // Covers W14.
 func TestEveryMappingHasAnAddress(t *testing.T) {
 	t.Parallel()

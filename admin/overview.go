@@ -52,7 +52,7 @@ func (c *call) overview() (any, error) {
 	return v, nil
 }
 
-// needs returns what needs somebody, most urgent first.
+// needs returns what needs attention, most urgent first.
 func (c *call) needs(status *mtlsguard.Status) []need {
 	var out []need
 	counts := map[string]int{}
@@ -99,8 +99,8 @@ func (c *call) endsSoon(begins, ends time.Time, part int) bool {
 	return ends.Sub(c.now) < min(endsWithin, ends.Sub(begins)/time.Duration(part))
 }
 
-// mappingNeeds returns the mappings that end, or whose certificate ends. What has ended long
-// ago needs nobody any more.
+// mappingNeeds returns the mappings that end soon, or whose certificate does. One that ended long
+// ago needs no attention any more.
 func (c *call) mappingNeeds() []need {
 	var out []need
 	called := c.page.disabledCalls(c.now.Add(-24 * time.Hour))

@@ -26,7 +26,7 @@ type Config struct {
 	// Refusals is how many refusals are remembered, from 100 to 10,000. 0 means 10,000. They
 	// take at most 10 MiB, and are lost when the program ends.
 	Refusals int
-	// Certificates are clients' certificates that the program knows, from a folder say. The page
+	// Certificates are clients' certificates that the program knows, for example from a folder. The page
 	// uses them to find mappings by fingerprint, spki or serial whose certificate ends soon.
 	Certificates []*x509.Certificate
 	// Edit lets those change mappings to whom the policy allows the request. The zero value shows
@@ -56,7 +56,7 @@ type Page struct {
 	asking  questions // to the store of a fleet
 }
 
-// minRefusals is the least number of refusals to remember: fewer would be gone before anybody
+// minRefusals is the least number of refusals to remember: fewer would be gone before an operator
 // looks.
 const minRefusals = 100
 
@@ -99,7 +99,7 @@ func (p *Page) Serve(s *mtlsguard.Server) (http.Handler, error) {
 	return p.Handler(), nil
 }
 
-// mayEdit reports whether the page changes mappings: Config.Edit or the block admin of the file says
+// mayEdit reports whether the page changes mappings: Config.Edit or the block admin of the file allows
 // so.
 func (p *Page) mayEdit() bool { return p.config.Edit || adminfile.OfServer(p.server.Load()).Edit }
 

@@ -13,7 +13,7 @@ import (
 
 // recorder remembers refusals and the use of mappings. It is safe for concurrent use.
 //
-// Refusals of callers whose certificate is trusted have a ring of their own: else anybody who
+// Refusals of callers whose certificate is trusted have a ring of their own: else any client that
 // can open a connection could push them out.
 type recorder struct {
 	sequence           atomic.Uint64

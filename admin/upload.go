@@ -24,7 +24,7 @@ func holdsKey[T string | []byte](text T) bool {
 }
 
 // readCertificates reads a chain in PEM or DER, the leaf first. A private key in it is an error,
-// before anything else is looked at: nobody needs to send one here.
+// before anything else is looked at: no request needs one.
 func readCertificates(data []byte) ([]*x509.Certificate, error) {
 	if holdsKey(data) {
 		return nil, errHasKey

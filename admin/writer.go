@@ -20,7 +20,7 @@ type writer interface {
 	write(context.Context, *edit) (*useredit.Change, trust.Digest, error)
 }
 
-// edit is a change of the users that somebody asks for.
+// edit is a change of the users that an editor asks for.
 type edit struct {
 	author author
 	seen   trust.Digest // of the users that the editor has seen

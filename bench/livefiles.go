@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// usersName is what the configuration says for users: a file or a folder.
+// usersName is the value of users in the configuration: a file or a folder.
 func (l *live) usersName() string {
 	if l.o.segment > 0 {
 		return "users"

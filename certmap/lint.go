@@ -99,7 +99,7 @@ func weakness(e *entry) (what, hint string) {
 		}
 	}
 	if e.kind.isPattern() && e.user() != username.Variable {
-		return fmt.Sprintf("gives every certificate of the pattern to the one user %q", e.user()), "the log tells them apart by fingerprint only"
+		return fmt.Sprintf("gives every certificate of the pattern to the one user %q", e.user()), "the log distinguishes them by fingerprint only"
 	}
 	return "", ""
 }

@@ -148,7 +148,7 @@ func differentAttributes(e *entry, got [][]dn.Attribute) (equal int, why string)
 		i := slices.Index(rest, w)
 		if i < 0 && w.Value == dn.Placeholder {
 			i = slices.IndexFunc(rest, func(g dn.Attribute) bool { return g.OID == w.OID })
-			n-- // what is captured tells nothing
+			n-- // a captured part shows no difference
 		} else if i >= 0 {
 			equal++
 		}

@@ -204,7 +204,7 @@ func TestAnchorsOfTheStoreAreReloaded(t *testing.T) {
 }
 
 // With max_age a server whose source is silent is degraded, and ready. Without it only the
-// status of the source says so.
+// status of the source reports it.
 func TestSilentSourceDegrades(t *testing.T) {
 	t.Parallel()
 	for _, x := range []struct {

@@ -71,7 +71,7 @@ var forwardedErrorRows = []configErrorRow{
 		s.sub(config, gatewayLine, "gateway: {names: [gateway.acme.example]}")
 		s.sub(config, forwardedLines[:14], "    trust: {anchors: [ca.pem]}\n"+forwardedLines[:14])
 	}, config, 11, "also issues for users"},
-	{"a port that requests no certificate", yaml("client_cert: require", "client_cert: none"), config, 10, "anybody could forward a certificate"},
+	{"a port that requests no certificate", yaml("client_cert: require", "client_cert: none"), config, 10, "any client could forward a certificate"},
 	{"a port that no gateway can connect to", yaml(forwardedLines, forwardedLines+"    trust: {anchors: [ca.pem]}\n"), config, 10, "no anchor in common"},
 	{"no user is identified", func(s *site) {
 		s.put(config, strings.Split(strings.Replace(behindConfig, "users: users.yaml\n", "", 1), "  - name: public")[0])

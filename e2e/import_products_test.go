@@ -148,7 +148,7 @@ http {
 }
 
 // Every test certificate goes to the real program with its own configuration, and to a server with
-// the imported one. The users are the same, or the result takes the certificate for nobody and
+// the imported one. The users are the same, or the certificate has no user in the result and
 // the report says so. Covers T3.
 func TestImportedConfigurationNamesTheSameUsers(t *testing.T) {
 	testkit.SkipUnderRace(t, "an import is one goroutine, and the sources are other programs")

@@ -30,7 +30,7 @@ var vaultRoles = map[string]string{
 // is of no role, or of one that is not carried.
 var vaultUsers = map[string]string{"alice": "mail", "orders": "services", "bob": "bobs", "carol": "one", "ed25519": "both", "p384": "both"}
 
-// The certificates of imported roles of Vault are the same users on a server, and nobody else is one.
+// The certificates of imported roles of Vault are the same users on a server, and no other certificate has a user.
 // Covers T3.
 func TestImportedVaultRolesAreTheSameUsers(t *testing.T) {
 	t.Parallel()

@@ -45,7 +45,7 @@ func TestServeWithoutAHandlerIsAnError(t *testing.T) {
 	}
 }
 
-// Behind a handler of the program's own nobody checks at the start. Every request is then a 500.
+// Behind a handler of the program's own nothing is checked at the start. Every request is then a 500.
 // Covers S9.
 func TestGuardOfNoHandlerAnswers500(t *testing.T) {
 	t.Parallel()

@@ -62,7 +62,7 @@ var gatewayErrorRows = []configErrorRow{
 	{"H16: a share of 0", yaml("registration: {", "registration: {caller_share: 0, "), config, 16, "caller_share"},
 	{"H16: a share that is not a number", yaml("registration: {", "registration: {caller_share: half, "), config, 16, "caller_share"},
 	{"an invalid upgrade protocol", yaml("registration: {", "registration: {upgrades: ['web socket'], "), config, 16, "is not a protocol"},
-	{"K2: registration without certificates", yaml("client_cert: require", "client_cert: request"), config, 13, "anybody could register"},
+	{"K2: registration without certificates", yaml("client_cert: require", "client_cert: request"), config, 13, "any client could register"},
 	{"K2: servers register under the users' authority", yaml(registrationTrust, "trust: {anchors: [ca.pem]}"), config, 16, "also issues for the callers of port external"},
 	{"K2: the users' authority among the anchors", yaml("anchors: [registration-ca.pem]", "anchors: [registration-ca.pem, ca.pem]"), config, 16, "also issues for the callers of port external"},
 	{"K2: and by their own names", func(s *site) {

@@ -10,7 +10,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/errorlist"
 )
 
-// ClientIP is the header in which a gateway states the caller's IP address, such as
+// ClientIP is the header in which a gateway forwards the caller's IP address, such as
 // X-Forwarded-For. It is for logs and handlers: an address is no identity, and this one is a
 // claim of the gateway. The zero value reads none.
 type ClientIP struct {
@@ -52,7 +52,7 @@ func (c *ClientIP) check(t *Topology, wrong *errorlist.List) {
 // ReadsClientIP reports whether Config.ClientIP names a header.
 func (r *Receiver) ReadsClientIP() bool { return r.clientIP.Header != "" }
 
-// ClientIP returns the caller's IP address as the gateway states it, without a mapping of IPv4
+// ClientIP returns the caller's IP address as the gateway forwards it, without a mapping of IPv4
 // and without a zone. It is not valid if the header is missing, or has no address in the place
 // of Hops. Call it only for a request whose connection is a gateway's (IsGateway). It allocates
 // nothing, and is safe for concurrent use.

@@ -19,7 +19,7 @@ var (
 )
 
 // RFC9440 returns the Topology of a gateway that sets Client-Cert and Client-Cert-Chain
-// as RFC 9440 says, such as a Go program with SetClientCert.
+// as in RFC 9440, such as a Go program with SetClientCert.
 //
 // The gateway must delete both headers of the client's request before it sets its own;
 // otherwise every client can forward any certificate. Without a certificate the gateway

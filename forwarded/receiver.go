@@ -19,7 +19,7 @@ type Config struct {
 	Gateways Gateways        // the gateways that may forward certificates
 	Users    *trust.Verifier // verifies the forwarded certificates
 	Cache    int             // verified certificates to remember; 0 means 4096
-	ClientIP ClientIP        // where the gateway states the caller's address; zero: it is not read
+	ClientIP ClientIP        // the header with the caller's address; zero: none is read
 }
 
 // Receiver reads and verifies the certificates that one kind of gateway forwards. It is

@@ -50,7 +50,7 @@ type Identity struct {
 	Fingerprint string            // SHA-256 of the leaf, lower-case hex; empty without one
 	Leaf        *x509.Certificate // nil without a certificate; treat it as read-only
 	// Remote is the caller's IP address: that of the connection, or the one that a proxy or a
-	// gateway states, where it is configured to. It is no evidence of who the caller is. It is
+	// gateway forwards, where it is configured to. It does not identify the caller. It is
 	// not valid where it is unknown: behind a gateway without client_ip, and through a tunnel.
 	Remote netip.Addr
 }

@@ -31,7 +31,7 @@ type Challenger interface {
 
 // CredentialsError is the error that an Authenticator returns for wrong credentials. User is
 // the name that was sent, or empty: the log has it, escaped. It is no result of Authenticate,
-// so that nobody takes it for a user.
+// so that it is not read as a user's name.
 type CredentialsError struct{ User string }
 
 // Error returns a text without the name: it does not repeat what a caller sent.

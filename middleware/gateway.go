@@ -39,7 +39,7 @@ func (s *snapshot) readForwarded(c *call, w http.ResponseWriter) {
 	}
 }
 
-// readClientIP reads the address that the gateway states. It is for logs and handlers alone: a
+// readClientIP reads the address that the gateway forwards. It is for logs and handlers alone: a
 // request without one is decided as any other.
 func (c *call) readClientIP() {
 	c.ClientIP = "unknown"
@@ -48,7 +48,7 @@ func (c *call) readClientIP() {
 	}
 }
 
-// setRemote gives the identity the address that the gateway states. The identity may be
+// setRemote gives the identity the address that the gateway forwards. The identity may be
 // remembered, and used by other requests with other addresses: it is copied.
 //
 //go:noinline // its frame, see handler.ServeHTTP

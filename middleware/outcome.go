@@ -33,7 +33,7 @@ type Outcome struct {
 	Presented  []*x509.Certificate
 	ServerName string         // of a refused request: the name that the client sent (SNI), unchanged
 	Gateway    trust.Verified // behind a gateway: the certificate of the connection itself
-	// ClientIP is the caller's IP address as a gateway states it, or "unknown" if it states
+	// ClientIP is the caller's IP address as a gateway forwards it, or "unknown" if it forwards
 	// none. It is for logs only, and empty unless forwarded.Config.ClientIP is set.
 	ClientIP   string
 	Port       string // empty where the request came by no port

@@ -60,7 +60,7 @@ func (f *ForwardAuth) read(c *call) (*http.Request, error) {
 }
 
 // value returns the one value of a header. A missing header is an error, and so is one that came
-// twice, or in a second spelling: which of them the gateway wrote cannot be told.
+// twice, or in a second spelling: which of them the gateway wrote is unknown.
 func (f *ForwardAuth) value(h http.Header, name string) (string, error) {
 	name = http.CanonicalHeaderKey(name)
 	values := h[name]

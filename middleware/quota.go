@@ -147,7 +147,7 @@ type quotaRule struct {
 }
 
 // compileQuotas returns nil without quotas. A quota of the same name and rate as in previous goes
-// on counting with its buckets. hasGroups says that the policy knows the groups of a user.
+// on counting with its buckets. hasGroups reports that the policy knows the groups of a user.
 func compileQuotas(wrong *errorlist.List, c Config, hasGroups bool, previous *quotas) *quotas {
 	if len(c.Quotas) == 0 {
 		return nil
@@ -163,8 +163,8 @@ func compileQuotas(wrong *errorlist.List, c Config, hasGroups bool, previous *qu
 			add(fmt.Sprintf("Name: %q is already used", q.Name), fmt.Sprintf("Config.Quotas[%d] uses it: choose another", first))
 		}
 		if !hasGroups && q.Group != "" && !slices.Contains(builtInGroups, q.Group) {
-			// Fail closed: the quota would silently count nobody.
-			wrong.Add(configerror.Error{What: fmt.Sprintf("quota %q is for group %s, and the policy does not say who is in a group", q.Name, q.Group), Hint: "give the policy.Decider a method Groups(user string) []string"})
+			// Fail closed: the quota would silently count no request.
+			wrong.Add(configerror.Error{What: fmt.Sprintf("quota %q is for group %s, and the policy does not have the groups of a user", q.Name, q.Group), Hint: "give the policy.Decider a method Groups(user string) []string"})
 		}
 		if wrong.Len() > before {
 			continue

@@ -199,7 +199,7 @@ func TestAWrongQuotaIsAnError(t *testing.T) {
 		right.Group, c.Policy = "staff", struct{ policy.Decider }{c.Policy} // hides the method Groups
 		c.Quotas = []middleware.Quota{right}
 	}))
-	if err == nil || !strings.Contains(err.Error(), `quota "q" is for group staff, and the policy does not say who is in a group`) {
+	if err == nil || !strings.Contains(err.Error(), `quota "q" is for group staff, and the policy does not have the groups of a user`) {
 		t.Errorf("a group without groups: %v", err)
 	}
 	_, err = middleware.New(config(t, func(c *middleware.Config) { c.Quotas = []middleware.Quota{right, right} }))

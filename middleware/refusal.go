@@ -58,7 +58,7 @@ type answerWriter struct {
 
 func (w *answerWriter) Header() http.Header { return w.inner.Header() }
 
-// WriteHeader sends the status of the refusal in place of any final status: a 200 would say that
+// WriteHeader sends the status of the refusal in place of any final status: a 200 would mean that
 // the request was allowed.
 func (w *answerWriter) WriteHeader(status int) {
 	switch {

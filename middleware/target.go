@@ -126,7 +126,7 @@ func checkRouted(r *http.Request) string {
 // target returns the request target as it was sent.
 func target(r *http.Request) string {
 	if r.RequestURI == "" {
-		return r.URL.RequestURI() // a request that no server read, in a test say
+		return r.URL.RequestURI() // a request that no server read, as in a test
 	}
 	return r.RequestURI
 }

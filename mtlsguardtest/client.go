@@ -13,7 +13,7 @@ import (
 type ClientOption func(*clientOptions)
 
 type clientOptions struct {
-	user      string // of the certificate, where the client's name does not say it
+	user      string // of the certificate, where the client's name is not the user's
 	template  []testpki.Option
 	transport []testkit.ClientOption
 	gateway   *forwarded.Topology // nil: the client calls the port itself

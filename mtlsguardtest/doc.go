@@ -13,7 +13,7 @@
 // them when the test is over. Request makes a request with an identity, for tests of handlers
 // alone. Policy compares a policy with a table of decisions.
 //
-// A wrong call ends the test with a sentence that says how to mend it. Call the
+// A wrong call ends the test with a sentence that explains how to mend it. Call the
 // functions from the goroutine of a test, as testing.T.FailNow requires. Outside of tests they
 // panic.
 package mtlsguardtest

@@ -74,7 +74,7 @@ func WithConfig(yaml string) Option {
 	return func(s *setup) { s.config, s.set["WithConfig"] = yaml, true }
 }
 
-// WithFile adds a file for the configuration, or replaces one: a users.yaml, say. The certificates
+// WithFile adds a file for the configuration, or replaces one, such as a users.yaml. The certificates
 // of clients then have to match its mappings; see WithTemplate.
 func WithFile(name, content string) Option {
 	return func(s *setup) { s.files[name] = content }

@@ -60,7 +60,7 @@
 // # Coming from webMethods Integration Server
 //
 // The command "mtlsguard import webmethods FOLDER" writes the rules of an instance from its
-// files, and reports what they do not say: docs/from-webmethods.md.
+// files, and reports what they do not contain: docs/from-webmethods.md.
 //
 // Allowed and denied groups (ACLs) are rules with group:NAME and the effect allow or
 // deny. A denied group wins there and here.

@@ -10,7 +10,7 @@ import (
 
 // Lint returns the lines that are probably wrong: rules that never have an effect,
 // repeated lines, groups that rules name and that have no users, groups that have
-// members and that no rule names, and names that resemble built-in ones. A Note says what
+// members and that no rule names, and names that resemble built-in ones. A Note explains what
 // {user} means in a rule. About is "policy". The findings about rules come first, then those about memberships, each in
 // their order. Lint returns nil without findings.
 func (e *Engine) Lint() []configerror.Finding {

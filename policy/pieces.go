@@ -81,7 +81,7 @@ func cut(r io.Reader, found func(*piece)) error {
 		if err != nil && !last {
 			return err
 		}
-		if !last && len(buf) < pieceSize { // the reader has more than it said
+		if !last && len(buf) < pieceSize { // the reader has more than its Len
 			buf = append(buf, make([]byte, pieceSize-len(buf))...)
 			continue
 		}

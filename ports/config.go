@@ -138,7 +138,7 @@ type Config struct {
 	// ProxyProtocolFrom are the addresses of proxies that send a header of the PROXY protocol,
 	// version 1 or 2, before TLS. From them the header is required; it is then the caller's
 	// address in Addresses, Limits.PerIP, RemoteAddr and logs. From all others it is refused.
-	// Everything else that a header states, such as a certificate, is ignored. A proxy's own
+	// Everything else in a header, such as a certificate, is ignored. A proxy's own
 	// connections (LOCAL), and those whose caller it does not state (UNKNOWN), have the proxy's
 	// address. Reconfigure closes open connections whose peer enters or leaves the list.
 	ProxyProtocolFrom []netip.Prefix

@@ -62,7 +62,7 @@ func (c *Conn) Port() *Port { return c.port }
 // ServerName returns the name that the client sent (SNI, RFC 6066 section 3), unchanged.
 func (c *Conn) ServerName() string { return c.serverName }
 
-// Proxy returns the address of the proxy that stated the caller's in a PROXY header, or nil. The
+// Proxy returns the address of the proxy that sent the caller's in a PROXY header, or nil. The
 // caller's is RemoteAddr of the request.
 func (c *Conn) Proxy() net.Addr {
 	if c.raw == nil {

@@ -12,14 +12,14 @@ import (
 type ConnInfo struct {
 	ID         uint64 // unique in this process, never 0
 	Port       string
-	Remote     net.Addr  // the caller, as its proxy states it if there is one
+	Remote     net.Addr  // the caller, as its proxy reports it if there is one
 	Proxy      net.Addr  // the peer that has to send a PROXY header; nil: there is none
 	Since      time.Time // the end of the handshake
 	ServerName string    // as the client sent it: it may hold any character
 	TLSVersion uint16    // such as tls.VersionTLS13
 	Resumed    bool
 	Protocol   string // by ALPN: h2, http/1.1, or empty if none was negotiated
-	Hijacked   bool   // a handler has taken it: a WebSocket, say, or the tunnel of a registered server
+	Hijacked   bool   // a handler has taken it: for a WebSocket, or the tunnel of a registered server
 	Ending     bool   // it is being closed
 	// Leaf is the certificate of the connection itself: behind a gateway the gateway's. nil: there
 	// is none. Do not modify it.

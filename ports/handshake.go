@@ -23,7 +23,7 @@ import (
 // Handshake describes how one handshake ended.
 type Handshake struct {
 	Port       string
-	Remote     net.Addr            // the caller, as its proxy states it if there is one
+	Remote     net.Addr            // the caller, as its proxy reports it if there is one
 	Proxy      net.Addr            // the peer that has to send a PROXY header; nil: there is none
 	ServerName string              // as the client sent it; empty if the handshake ended before
 	Reason     reason.Reason       // why the port refused the client; empty if it did not
@@ -31,7 +31,7 @@ type Handshake struct {
 	Presented  []*x509.Certificate // the client's certificates as far as they could be read, trusted or not; leaf first
 	Version    uint16              // of TLS, such as tls.VersionTLS13
 	Resumed    bool
-	Probe      bool // the client marked itself as a probe of the command. Anybody can do so
+	Probe      bool // the client marked itself as a probe of the command. Any client can do so
 	Duration   time.Duration
 }
 
@@ -40,7 +40,7 @@ type Handshake struct {
 func (l *listener) handshake(raw *rawConn) {
 	defer l.underWay.Add(-1)
 	defer func() {
-		// The last resort: an error of Config.Certificate, say, whose Unwrap panics.
+		// The last resort: for example, an error of Config.Certificate whose Unwrap panics.
 		if v := recover(); v != nil {
 			logPanic(l.port.name, v)
 			raw.Close()

@@ -110,7 +110,7 @@ func (l *listener) accept() {
 				l.stop(net.ErrClosed)
 				return
 			}
-			pause = min(max(2*pause, 5*time.Millisecond), time.Second) // no file descriptors left, say: this may pass
+			pause = min(max(2*pause, 5*time.Millisecond), time.Second) // such as no file descriptors left: this may pass
 			time.Sleep(pause)
 			continue
 		}

@@ -11,20 +11,20 @@ import (
 	"github.com/mtlsguard/mtlsguard/reason"
 )
 
-// RemoteAddr returns the caller's address: as a proxy states it in its PROXY header, otherwise
+// RemoteAddr returns the caller's address: that of the proxy's PROXY header, otherwise
 // that of the connection itself.
 func (r *rawConn) RemoteAddr() net.Addr {
-	if r.stated != nil {
-		return r.stated
+	if r.callerAddr != nil {
+		return r.callerAddr
 	}
 	return r.Conn.RemoteAddr()
 }
 
 // readProxyHeader reads the PROXY header of a connection from a proxy, and admits the address
-// that it states. It runs within the handshake's deadline, and on a goroutine of the connection's
+// in it. It runs within the handshake's deadline, and on a goroutine of the connection's
 // own: the accept loop waits for no proxy.
 func (l *listener) readProxyHeader(raw *rawConn, s *state) error {
-	stated, err := proxyproto.Read(raw.Conn)
+	caller, err := proxyproto.Read(raw.Conn)
 	if wrong, ok := errors.AsType[proxyproto.FormatError](err); ok {
 		// Fail closed: without the header the proxy's address would be the caller's.
 		return &reason.Refusal{Reason: reason.BadHeader, Detail: fmt.Sprintf("%s, which %s has to send, because its address is in proxy_protocol.from", wrong, raw.proxy), Err: err}
@@ -32,8 +32,8 @@ func (l *listener) readProxyHeader(raw *rawConn, s *state) error {
 	if err != nil {
 		return fmt.Errorf("reading the PROXY header: %w", err)
 	}
-	if stated.IsValid() {
-		raw.stated = net.TCPAddrFromAddrPort(stated)
+	if caller.IsValid() {
+		raw.callerAddr = net.TCPAddrFromAddrPort(caller)
 	}
 	if refusal := s.config.Addresses.refuse(ipOf(raw.RemoteAddr())); refusal != nil {
 		return refusal

@@ -56,7 +56,7 @@ func through(t testing.TB, p *ports.Port, header string, o ...tlsOption) (*calle
 	return over(&coalesced{connect(t, p), header}, clientConfig(alice, o...))
 }
 
-// The stated address is the caller's everywhere, and the peer's is reported beside it. The
+// The address in the header is the caller's everywhere, and the peer's is reported beside it. The
 // certificate in a TLV is ignored.
 // Covers N2, N3.
 func TestCallerBehindAProxyHasItsStatedAddress(t *testing.T) {
@@ -154,7 +154,7 @@ func TestProxyHeaderIsRequiredOrForbidden(t *testing.T) {
 	}
 }
 
-// Connections of a proxy that send nothing, or half a header, delay nobody: neither the accept
+// Connections of a proxy that send nothing, or half a header, delay no other client: neither the accept
 // loop nor another handshake waits for them.
 // Covers N4.
 func TestSilentConnectionsOfAProxyDelayNobody(t *testing.T) {
@@ -184,7 +184,7 @@ func TestSilentConnectionsOfAProxyDelayNobody(t *testing.T) {
 	}
 }
 
-// connections_per_ip counts the stated addresses, and addresses applies to them. A proxy's own
+// connections_per_ip counts the addresses in headers, and addresses applies to them. A proxy's own
 // connection has the proxy's address. Whatever the end, all counts are given back.
 // Covers N2, N4.
 func TestStatedAddressIsCountedAndChecked(t *testing.T) {

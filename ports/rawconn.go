@@ -44,8 +44,8 @@ type rawConn struct {
 
 	closed sync.Once
 
-	proxy  net.Addr // the peer, if it has to send a PROXY header
-	stated net.Addr // the caller, as the header states it; nil: it states none
+	proxy      net.Addr // the peer, if it has to send a PROXY header
+	callerAddr net.Addr // the caller, as in the PROXY header; nil: there is none
 
 	// Set with the port's mu held once the connection is among the port's.
 	counted bool         // for its address

@@ -33,7 +33,7 @@ var notHonoured = map[string]string{
 	"VerifyPeerCertificate": callback, "VerifyConnection": callback, "GetConfigForClient": callback,
 	"Certificates": presents, "NameToCertificate": presents, "GetCertificate": presents,
 	"SessionTicketKey": resumes, "sessionTicketKeys": resumes, "UnwrapSession": resumes, "WrapSession": resumes,
-	"KeyLogWriter":       "whoever reads it can decrypt the connections",
+	"KeyLogWriter":       "anyone who reads it can decrypt the connections",
 	"Rand":               "the keys of every connection depend on it",
 	"Time":               "set trust.Config.Now",
 	"ClientSessionCache": forClient, "GetClientCertificate": forClient, "RootCAs": forClient, "ServerName": forClient, "Renegotiation": forClient,

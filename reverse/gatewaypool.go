@@ -114,7 +114,7 @@ func (p *pool) releaseLocked(t *gatewayTunnel, a *account) {
 }
 
 // add puts a tunnel into the pool if ok, which is called with the pool's lock held,
-// returns true. The error says that the pool is closed or full.
+// returns true. The error is that the pool is closed or full.
 func (p *pool) add(t *gatewayTunnel, ok func() bool) (added bool, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -119,7 +119,7 @@ var (
 )
 
 // answerBusy answers a request for which no handler may start. Unless the caller itself is
-// the cause, it tells the gateway to prefer other tunnels for a while.
+// the cause, it makes the gateway prefer other tunnels for a while.
 func (s *Server) answerBusy(w http.ResponseWriter, r *http.Request, header *streamHeader, err error) {
 	s.report(Event{Kind: Unavailable, Services: s.config.Services, Remote: header.remote, Err: err})
 	if err == errTooManyHandlers {

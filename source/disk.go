@@ -12,11 +12,11 @@ import (
 	"time"
 )
 
-// temporary begins the names of files and folders that are being written. Whoever ends in the middle leaves
+// temporary begins the names of files and folders that are being written. A process that ends in the middle leaves
 // such a name behind, and nothing else.
 const temporary = ".new-"
 
-// abandoned is the age at which a temporary name is removed: nobody writes it any more.
+// abandoned is the age at which a temporary name is removed: no process writes it any more.
 const abandoned = time.Hour
 
 // reached is called between the steps of writing. Tests end the process there.

@@ -16,7 +16,7 @@ import (
 // reportAge is the age of a report that Prune removes: its node is gone.
 const reportAge = 7 * 24 * time.Hour
 
-// Retention says what Prune of a FolderStore keeps.
+// Retention describes what Prune of a FolderStore keeps.
 type Retention struct {
 	Keep    int           // this many of the newest generations; at least 1 is kept
 	Younger time.Duration // all that were the newest within this time

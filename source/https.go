@@ -26,7 +26,7 @@ const (
 //
 // client presents the client certificate and verifies the server; package outbound makes its
 // transport. nil is a client without a certificate that trusts the roots of the system. Redirects are not
-// followed to another origin. The error says what is wrong with the URL: only https is accepted.
+// followed to another origin. The error is about the URL: only https is accepted.
 func HTTPS(address string, client *http.Client) (Source, error) {
 	u, err := url.Parse(address)
 	switch {

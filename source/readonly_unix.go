@@ -7,5 +7,5 @@ import (
 	"syscall"
 )
 
-// isReadOnly reports whether an error says that a file system cannot be written.
+// isReadOnly reports whether an error means that a file system cannot be written.
 func isReadOnly(err error) bool { return errors.Is(err, syscall.EROFS) }

@@ -35,8 +35,8 @@ type Store interface {
 	// Commit adds a generation as the newest, with its files and signatures. It returns
 	// ErrConflict if the newest is not the parent of g (see Generation.Follows): of two editors,
 	// one wins. It reads files with Generation.Open, which checks them, and uses a blob only when all
-	// of it was read without an error. After ErrConflict and after an error of a file, nobody sees any
-	// of g. After another error, such as one of the network, it is there as a whole or not at
+	// of it was read without an error. After ErrConflict and after an error of a file, no part of g is
+	// visible. After another error, such as one of the network, it is there as a whole or not at
 	// all: Load shows it.
 	Commit(ctx context.Context, g *Generation) error
 	// History returns up to n manifests with numbers below before, newest first. before 0 begins
@@ -62,7 +62,7 @@ var ErrConflict = errors.New("another generation was committed before")
 // ErrUnsupported is returned for what a source or store cannot do.
 var ErrUnsupported = errors.New("the source does not support this")
 
-// Report is what a node says about itself: which generation is in effect there, and which one
+// Report is a node's report about itself: which generation is in effect there, and which one
 // it refused.
 type Report struct {
 	Node    string    `json:"node"`             // name of the node

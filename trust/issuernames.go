@@ -71,7 +71,7 @@ func (n *issuerNames) list() string {
 	return text
 }
 
-// wordsOf returns the words of a name that tell one organization from another, in lower case
+// wordsOf returns the words of a name that distinguish one organization from another, in lower case
 // and each once.
 func wordsOf(name *pkix.Name) []string {
 	var out []string
@@ -117,7 +117,7 @@ var commonWords = func() map[string]bool {
 }()
 
 // foreignIssuer describes an issuer whose name no anchor and no presented certificate has. It
-// tells a missing intermediate certificate from a foreign authority as far as names can. last
+// distinguishes a missing intermediate certificate from a foreign authority as far as names can. last
 // is the certificate of that issuer.
 func (v *Verifier) foreignIssuer(presented []*x509.Certificate, last *x509.Certificate) string {
 	text := "no anchor for issuer " + quoteName(&last.Issuer)

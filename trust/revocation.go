@@ -54,7 +54,7 @@ func (v *Verifier) checkRevocation(ctx context.Context, chain []*x509.Certificat
 	if undecided {
 		return until, errUndecided
 	}
-	// The chain of a pinned leaf has no issuer whose CRL could cover it. Nobody else can
+	// The chain of a pinned leaf has no issuer whose CRL could cover it. No other authority can
 	// revoke a self-signed leaf; the status of any other is unknown.
 	if len(chain) == 1 && v.revocation == RevocationHard && string(chain[0].RawIssuer) != string(chain[0].RawSubject) {
 		return until, reason.Refuse(reason.RevocationUnknown, "the leaf is an anchor, and its issuer is not")

@@ -35,6 +35,6 @@ func (d *demoAdmin) print(a *app) {
 # Chromium on Linux, with the package libnss3-tools:
 #   pk12util -d sql:$HOME/.pki/nssdb -i %s -W %s
 #   certutil -d sql:$HOME/.pki/nssdb -A -t C,, -n "Demo Server CA" -i %s
-# Safari, and Windows: open both files. docs/admin.md says more. Remove both from the browser when you are done.
+# Safari, and Windows: open both files. docs/admin.md has more. Remove both from the browser when you are done.
 `, d.URL, d.PKCS12, d.Password, d.Authority, shellQuote(d.PKCS12), d.Password, shellQuote(d.Authority))
 }

@@ -53,7 +53,7 @@ func (c *explainCmd) findLine(a *app) (*loggedRequest, error) {
 		}
 		newer := !l.Time.Before(out.Time)
 		if c.User != "" && l.isClaimed() != out.isClaimed() {
-			newer = out.isClaimed() // anybody can claim a user's name: that does not hide the user's own lines
+			newer = out.isClaimed() // any client can claim a user's name: that does not hide the user's own lines
 		}
 		if out.matched == 1 || newer {
 			out.logLine = *l

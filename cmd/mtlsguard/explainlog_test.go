@@ -196,7 +196,7 @@ func TestWrongUseOfALogIsAnsweredWithTheRemedy(t *testing.T) {
 }
 
 // The line of a handshake is explained with its reason once, and the first hint is the change
-// that refuses nobody else: another port is meant, or the list that is there has ended.
+// that refuses no other request: another port is meant, or the list that is there has ended.
 func TestFirstHintForALineIsTheSmallestChange(t *testing.T) {
 	const trust = "trust: {anchors: [client-ca.pem]}"
 	for _, row := range []struct {

@@ -72,7 +72,7 @@ func (x *explainResult) printLine(a *app) {
 	}
 }
 
-// lineRows returns what the line says about the handshake.
+// lineRows returns the fields of the line about the handshake.
 func (x *explainResult) lineRows() [][]string {
 	l, o := x.log, &x.explanation
 	var rows [][]string

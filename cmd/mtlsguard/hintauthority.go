@@ -35,14 +35,14 @@ func (h *hinter) addTrustIssuer(text string) {
 }
 
 // addRenewedAuthority is for an issuer that has the name of an anchor and another key. Names
-// prove nothing: somebody has to compare the keys.
+// prove nothing: an operator has to compare the keys.
 func (h *hinter) addRenewedAuthority(issuer, what string, anchor *x509.Certificate) {
 	h.add(hint{Text: what + ". Ask the authority for the certificate of its new key, and compare the keys before you add an anchor"})
 	h.addIssuerCopies(trust.SPKIOf(anchor)) // before the anchor, so that a disabled user is disabled when the anchor takes effect
 	h.addTrustIssuer("if the new key is the authority's, trust it: add its certificate to the anchors, beside the old one: " + issuer)
 }
 
-// maxIssuerCopies bounds the copied mappings. Somebody with more copies them with an editor.
+// maxIssuerCopies bounds the copied mappings. More are left to an editor.
 const maxIssuerCopies = 20
 
 // addIssuerCopies adds a copy for the new key of each mapping that is for the old key of its

@@ -98,7 +98,7 @@ func describePathMiss(rule, path string) string {
 }
 
 // addDenied names the line that denies the request, and the membership through which it
-// does. Whether that is to end is not for a hint to say.
+// does. A hint does not judge whether that is intended.
 func (h *hinter) addDenied() {
 	o := &h.explanation
 	h.add(hint{Text: o.Rule.String() + " denies the request, and deny beats allow: no other line can allow it. Change that line if the user is to be let in", File: o.Rule.File, Line: o.Rule.Line})
@@ -139,7 +139,7 @@ func (s *configFile) membershipLine(subject, group string) int {
 	return 0
 }
 
-// addBadHeader tells a header that the gateway forgot from one in another format.
+// addBadHeader distinguishes a header that the gateway forgot from one in another format.
 func (h *hinter) addBadHeader() {
 	topology, err := h.config.port(h.explanation.Port).topology()
 	sample, leaf := http.Header{}, h.leaf

@@ -13,7 +13,7 @@ type importHAProxyCmd struct {
 }
 
 func (*importHAProxyCmd) Help() string {
-	return `A map file has a key and a user on each line. The files do not show what the key is: the configuration does, and --key says it.
+	return `A map file has a key and a user on each line. The files do not show what the key is: the configuration does, and --key repeats it.
 
 Examples:
   mtlsguard import haproxy users.map --key ssl_c_s_dn --out imported --issuer client-ca.pem

@@ -10,7 +10,7 @@ type importNginxCmd struct {
 	Map      []string `sep:"none" placeholder:"NAME=ROLE" help:"The meaning of the values of the map to $NAME: NAME=user, NAME=allow:VALUE or NAME=deny:VALUE. Default: user, if there is one map of a client certificate. Repeatable."`
 	User     string   `placeholder:"NAME" help:"The user of the certificates that NAME=allow:VALUE lets in."`
 	Each     bool     `help:"Write a pattern that is not anchored certificate by certificate, for those of --certs."`
-	SameCase bool     `help:"The authority issues no two names that differ in upper and lower case alone. Without it, an exact key for nobody keeps out the patterns that match its name: nginx ignores the case of an exact key."`
+	SameCase bool     `help:"The authority issues no two names that differ in upper and lower case alone. Without it, an exact key without a user keeps out the patterns that match its name: nginx ignores the case of an exact key."`
 	importFlags
 }
 

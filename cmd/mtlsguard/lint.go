@@ -31,7 +31,7 @@ Examples:
   mtlsguard lint --config mtlsguard.yaml
   mtlsguard lint --config mtlsguard.yaml --within 60d --certs clients --ignore "open to Default"
 
-A note says what a line means, such as {user} in a rule: nothing is wrong there.
+A note explains a line, such as {user} in a rule: nothing is wrong there.
 
 Exit status: 0 no findings or notes alone, 1 findings, 2 the configuration does not load.`
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/reason"
 )
 
-// logHistory holds what other lines of the log say about the line to explain.
+// logHistory holds the context of the line to explain, from other lines of the log.
 type logHistory struct {
 	earlier *logLine            // the newest line before it that allows another certificate of the same subject and issuer
 	mapping *certmap.Mapping    // the mapping of earlier, in effect now
@@ -44,7 +44,7 @@ func (l *loggedRequest) readHistory(a *app) error {
 }
 
 // findMapping finds the mapping of the earlier certificate. A mapping that is disabled, ended
-// or removed maps nobody again because of an old line.
+// or removed is not used again because of an old line.
 func (h *logHistory) findMapping(all []certmap.Mapping, now time.Time) {
 	if h.earlier == nil {
 		return

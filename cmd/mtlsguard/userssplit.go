@@ -19,7 +19,7 @@ type usersSplitCmd struct {
 }
 
 func (*usersSplitCmd) Help() string {
-	return `Writes every mapping of a file into a folder of files of JSON lines. A server that reads the folder parses only the files that change. The hash of its id says which file a mapping belongs to; the other commands of users keep to that. The file itself stays as it is. Comments of YAML are lost.
+	return `Writes every mapping of a file into a folder of files of JSON lines. A server that reads the folder parses only the files that change. The hash of its id decides which file a mapping belongs to; the other commands of users keep to that. The file itself stays as it is. Comments of YAML are lost.
 
 Example:
   mtlsguard users split users.yaml users

@@ -28,7 +28,7 @@ Examples:
   mtlsguard who --config mtlsguard.yaml GET /orders/7
   mtlsguard who --config mtlsguard.yaml --port internal --log server.log GET /orders/7
 
-Exit status: 0 somebody may make the request, 1 nobody may, 2 the command line, the configuration or the log has an error.`
+Exit status: 0 at least one user may make the request, 1 no user may, 2 the command line, the configuration or the log has an error.`
 }
 
 func (c *whoCmd) Run(a *app) error {

@@ -112,7 +112,7 @@ func TestWhoNamesGroupsDenialsAndObstacles(t *testing.T) {
 			"not mapped: dora, mapping old at users.yaml:11 ended at 2025-01-01T", "not mapped: emil, mapping off at users.yaml:12 is disabled"}},
 		{"--port public GET /whoami", exitYes, []string{"any other user", "policy.csv:2, group Authenticated", "Default (anyone, without a certificate)  policy.csv:3, group Anonymous"}},
 		{"--port public GET /people", exitYes, []string{"without a certificate: refused, as no rule allows Default the request"}},
-		{"GET /nothing", exitNo, []string{"GET /nothing on port internal: nobody\n", "GET /nothing on port public: nobody\n"}},
+		{"GET /nothing", exitNo, []string{"GET /nothing on port internal: no user\n", "GET /nothing on port public: no user\n"}},
 		{"--port internal --log server.log GET /orders/7", exitYes, []string{"LAST SEEN", "not in the log"}},
 		{"--port internal --log server.log GET /whoami", exitYes, []string{"LAST SEEN"}},
 	} {

@@ -82,7 +82,7 @@ func (r *whoReport) print(a *app, logged bool) {
 			a.printf("%s %s on port %s: the server behind the port decides\n", r.Method, printable(r.Path), p.Port)
 			continue
 		case n == 0:
-			a.printf("%s %s on port %s: nobody\n", r.Method, printable(r.Path), p.Port)
+			a.printf("%s %s on port %s: no user\n", r.Method, printable(r.Path), p.Port)
 		default:
 			a.printf("%s %s on port %s\n", r.Method, printable(r.Path), p.Port)
 			a.printTable("  ", p.rows(logged))

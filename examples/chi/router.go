@@ -17,7 +17,7 @@ import (
 func newRouter(g *guard.Guard) http.Handler {
 	r := chi.NewRouter()
 	r.Use(middleware.Recoverer)
-	r.Use(identity.Required) // answers 500 if somebody serves the router without a guard
+	r.Use(identity.Required) // answers 500 if the router is served without a guard
 	r.Route("/orders", func(r chi.Router) {
 		r.Get("/{id}", showOrder)
 		r.With(g.RequireGroup("managers")).Delete("/{id}", deleteOrder) // in addition to the policy

@@ -15,7 +15,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/ports"
 )
 
-// Config says which port Envoy asks. The port's configuration has the same headers, and forwarded
+// Config names the port that Envoy asks. The port's configuration has the same headers, and forwarded
 // certificates in Envoy's format.
 type Config struct {
 	Port     string                 // the name of the port

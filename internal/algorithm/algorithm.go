@@ -172,7 +172,7 @@ func named(id asn1.ObjectIdentifier) string {
 	return id.String()
 }
 
-// ErrUnsupported reports whether the error of a signature check says that the algorithm or
+// ErrUnsupported reports whether the error of a signature check means that the algorithm or
 // the key is not supported, and not that the signature is wrong.
 func ErrUnsupported(err error) bool { return errors.Is(err, x509.ErrUnsupportedAlgorithm) }
 

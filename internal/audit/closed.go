@@ -84,7 +84,7 @@ func (e *Logger) logClosed() {
 	n.mu.Unlock()
 	for _, g := range groups {
 		var r record
-		r.add("event", "closed") // no outcome: nobody asked for anything
+		r.add("event", "closed") // no outcome: it is not the answer to a request
 		r.add("reason", string(g.first.Reason))
 		r.add("port", g.first.Port)
 		r.add("remote", remote(g.first.Remote)) // of the first

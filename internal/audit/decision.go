@@ -115,7 +115,7 @@ func (e *Logger) addDecision(r fieldAdder, req *http.Request, o *middleware.Outc
 	r.number("duration", uint64(max(o.Duration, 0))) // nanoseconds, as slog writes a Duration in JSON
 }
 
-// addProxy adds the proxy whose PROXY header stated the caller's address.
+// addProxy adds the proxy whose PROXY header has the caller's address.
 //
 //go:noinline
 func addProxy(r fieldAdder, req *http.Request) {
@@ -142,5 +142,5 @@ func (e *Logger) LogDifference(d shadow.Difference) {
 	e.enqueue(slog.LevelError, "Casbin decides otherwise", r, e.generation.Load())
 }
 
-// isAnonymous reports whether anybody at all could have sent the request.
+// isAnonymous reports whether any client could have sent the request.
 func isAnonymous(id *identity.Identity) bool { return id == nil || id.Via == identity.ViaAnonymous }

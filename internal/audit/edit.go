@@ -11,7 +11,7 @@ import (
 // program starts. It is safe for concurrent use.
 var OfServer func(server any) *Logger
 
-// Edit is a change that somebody has asked for on the admin page.
+// Edit is a change that was requested on the admin page.
 type Edit struct {
 	By     identity.Identity
 	Remote string

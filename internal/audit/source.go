@@ -8,7 +8,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/source"
 )
 
-// addFleet adds what a line says about a generation of a fleet.
+// addFleet adds the fields of a line about a generation of a fleet.
 func (r *record) addFleet(m *source.Manifest) {
 	r.add("fleet", escape.Printable(m.Fleet, maxOwnText))
 	r.number("fleet_generation", m.Number)

@@ -28,7 +28,7 @@ type Queue[T any] struct {
 	ended   time.Time     // of the last run
 	pausing *time.Timer   // starts run at the end of a pause
 	began   time.Time     // of the last call of do; zero before the first of a run
-	room    chan struct{} // closed when there may be room; nil: nobody waits for it
+	room    chan struct{} // closed when there may be room; nil: no goroutine waits for it
 	taken   uint64        // values, ever
 	done    uint64        // of these, handed over
 	waiters []waiter      // in the order of what they wait for

@@ -42,7 +42,7 @@ func (p *parser) proxyProtocol(n *yaml.Node) []netip.Prefix {
 	return p.ranges(m["from"], "from", "no header would be read", map[netip.Prefix]int{})
 }
 
-// ranges reads a list of CIDR ranges, each of them once in lines. empty says what an empty list
+// ranges reads a list of CIDR ranges, each of them once in lines. empty explains what an empty list
 // would mean.
 func (p *parser) ranges(n *yaml.Node, key, empty string, lines map[netip.Prefix]int) []netip.Prefix {
 	if n != nil && n.Kind == yaml.SequenceNode && len(n.Content) == 0 {

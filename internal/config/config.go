@@ -71,7 +71,7 @@ type parser struct {
 	fetched      map[string]Fetch // by file
 }
 
-// Program says which parts the program provides in place of the file.
+// Program lists the parts that the program provides in place of the file.
 type Program struct {
 	Map, Policy  bool
 	Source       bool

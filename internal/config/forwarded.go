@@ -36,7 +36,7 @@ func (p *parser) forwarded(out *Port, n *yaml.Node) {
 		return // reported by Map
 	}
 	if out.ClientAuth == ports.None {
-		p.Say(n, "forwarded needs a client certificate of the gateway: without one, anybody could forward a certificate", "set client_cert: require, and give the gateway a certificate")
+		p.Say(n, "forwarded needs a client certificate of the gateway: without one, any client could forward a certificate", "set client_cert: require, and give the gateway a certificate")
 	}
 	p.topology(f, n, m)
 	f.ClientIP = forwarded.ClientIP{Header: p.Text(m["client_ip"], "client_ip"), Hops: p.count(m["hops"], "hops", 1)}
@@ -48,7 +48,7 @@ func (p *parser) forwarded(out *Port, n *yaml.Node) {
 	if m["gateway"] != nil {
 		p.gateway(f, m["gateway"])
 	} else {
-		p.Say(n, "forwarded has no gateway: nobody could forward a certificate", "add gateway: {anchors: [FILE], names: [gateway.acme.example]}, or fingerprints")
+		p.Say(n, "forwarded has no gateway: no client could forward a certificate", "add gateway: {anchors: [FILE], names: [gateway.acme.example]}, or fingerprints")
 	}
 	if f.Gateway == nil && out.Trust == nil && m["gateway"] != nil && m["gateway"].Kind == yaml.MappingNode {
 		p.Say(m["gateway"], "gateway has no anchors: the certificate of a gateway cannot be verified", "add anchors: [FILE] with a CA that issues for gateways, and for no users")

@@ -52,7 +52,7 @@ func (p *parser) registration(out *Port, m map[string]*yaml.Node) {
 		}
 	}
 	if out.ClientAuth != ports.Require && m["client_cert"] != nil {
-		p.Say(m["client_cert"], "client_cert: a registration port needs require: without it, anybody could register", "set client_cert: require")
+		p.Say(m["client_cert"], "client_cert: a registration port needs require: without it, any client could register", "set client_cert: require")
 	}
 	if n.Kind == yaml.ScalarNode && n.Tag == "!!bool" {
 		if !p.Bool(n, "registration", true) {

@@ -64,7 +64,7 @@ func (p *parser) source(n, root *yaml.Node) *Source {
 	}
 	switch {
 	case len(out.Signers) == 0 && !out.Unsigned:
-		p.Say(at(m["signers"], n), "source has no signers: whoever can write to the store could make anybody a user", "add signers: [FILE] with Ed25519 public keys in PEM, or unsigned: true")
+		p.Say(at(m["signers"], n), "source has no signers: anyone with write access to the store could map any certificate to any user", "add signers: [FILE] with Ed25519 public keys in PEM, or unsigned: true")
 	case len(out.Signers) > 0 && out.Unsigned:
 		p.Say(m["unsigned"], "unsigned is true, and there are signers", "remove one of the two")
 	}

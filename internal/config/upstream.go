@@ -168,14 +168,14 @@ func (p *parser) upstreamTLS(u *Upstream, n *yaml.Node, m map[string]*yaml.Node)
 }
 
 // upstreamNetwork rejects a service that others on the network could reach, or take the place
-// of: plain headers name a user to it, and whoever can connect to it can send such headers.
+// of: plain headers name a user to it, and any client that can connect to it can send such headers.
 func (p *parser) upstreamNetwork(u *Upstream, m map[string]*yaml.Node) {
 	u.Forgeable = p.Bool(m["forgeable_headers"], "forgeable_headers", false)
 	private := u.Scheme == "https" || u.Socket.Value != "" || isLoopback(u.Host)
 	switch {
 	case u.Scheme == "": // reported before
 	case !private && !u.Forgeable && u.Headers != UpstreamHeaders{}:
-		p.Say(m["url"], fmt.Sprintf("url: %q is plain HTTP over the network: anybody there who can connect to the service can forge the headers that name the caller", u.URL),
+		p.Say(m["url"], fmt.Sprintf("url: %q is plain HTTP over the network: any client there that can connect to the service can forge the headers that name the caller", u.URL),
 			"use https with anchors and certificate, a unix socket, or a loopback address; forgeable_headers: true accepts it, if a firewall lets this machine alone connect")
 	case private && u.Forgeable:
 		p.Say(m["forgeable_headers"], "forgeable_headers: true has no effect: the headers do not cross the network in plain", "remove it")

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// renewal renews the file of one source. Its schedule follows the list in the file, whoever
+// renewal renews the file of one source. Its schedule follows the list in the file, whatever program
 // put it there: an operator may put a list of a shorter life into it.
 type renewal struct {
 	fetcher  *Fetcher
@@ -101,7 +101,7 @@ func (r *renewal) fetch(ctx context.Context) error {
 		return err
 	}
 	r.progress.LastSuccess, r.progress.LastError = r.fetcher.now(), nil
-	r.look(true) // not by the fetched list: somebody may have replaced the file meanwhile
+	r.look(true) // not by the fetched list: the file may have been replaced meanwhile
 	return nil
 }
 

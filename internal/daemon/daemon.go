@@ -60,7 +60,7 @@ func (f *Flags) options(p *Program) (mtlsguard.Options, error) {
 		flag  string
 		value *string
 	}{{"--status-socket", f.StatusSocket}, {"--probes", f.Probes}} {
-		if one.value != nil && *one.value == "" { // an unset variable of a script, say
+		if one.value != nil && *one.value == "" { // for example an unset variable of a script
 			return out, console.UsageError(one.flag+" is empty", "leave "+one.flag+" out for none")
 		}
 	}

@@ -33,14 +33,14 @@ func (p *parts) serve(open func() (Part, error)) func(*mtlsguard.Server) (http.H
 	}
 }
 
-// Observe tells every part of a decision.
+// Observe passes a decision to every part.
 func (p *parts) Observe(r *http.Request, o middleware.Outcome) {
 	for _, one := range p.all {
 		one.Observe(r, o)
 	}
 }
 
-// OnHandshake tells every part of a handshake.
+// OnHandshake passes a handshake to every part.
 func (p *parts) OnHandshake(h ports.Handshake) {
 	for _, one := range p.all {
 		one.OnHandshake(h)

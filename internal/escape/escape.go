@@ -14,7 +14,7 @@ import (
 const Short = 120
 
 // Quote returns at most limit bytes of s in double quotes, with everything beyond
-// printable ASCII escaped, so that look-alikes can be told apart. An ellipsis stands
+// printable ASCII escaped, so that look-alikes can be distinguished. An ellipsis stands
 // for what is cut off.
 func Quote(s string, limit int) string {
 	if len(s) > limit {

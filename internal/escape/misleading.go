@@ -7,7 +7,7 @@ import (
 	"unicode/utf8"
 )
 
-// MisleadingHint says in an error what to do about a misleading character.
+// MisleadingHint is the hint of an error about a misleading character.
 const MisleadingHint = "write the line anew, as plain UTF-8: people and programs read this character in different ways"
 
 // Misleading finds the first character of a file that makes people read another text

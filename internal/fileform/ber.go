@@ -4,7 +4,7 @@ package fileform
 type value struct {
 	tag        byte
 	body       []byte
-	indefinite bool // its length is not stated: BER, not DER
+	indefinite bool // it has no length: BER, not DER
 }
 
 const maxDepth = 32 // of values in values

@@ -41,7 +41,7 @@ func (w Want) label() string {
 	return "CERTIFICATE"
 }
 
-// Explain returns an error that says what a file is, with the command that makes the
+// Explain returns an error that names the form of a file, with the command that makes the
 // wanted form of it. It returns nil if the file has the wanted form, and if it is damaged
 // or nothing that Explain knows.
 func Explain(name string, data []byte, want Want) *configerror.Error {

@@ -99,7 +99,7 @@ func (e *explainer) pem(data []byte, pipe string) {
 			return
 		}
 		if e.want != Certificates && count["key"] > 0 {
-			return // no certificate: the loader says so
+			return // no certificate: the loader reports it
 		}
 	}
 	e.wrong(all, count, certificates, pipe)

@@ -23,7 +23,7 @@ type Content struct {
 	Whole bool
 
 	end  end
-	text bool // it does not tell its own end, as PEM and DER do
+	text bool // its end cannot be seen in it, unlike PEM and DER
 	size int
 
 	stamp stamp // when it was read
@@ -63,11 +63,11 @@ type end int
 
 const (
 	noEnd   end = iota // it is empty
-	openEnd            // in the middle of a line, as far as one can tell
+	openEnd            // in the middle of a line, as far as the content shows
 	lineEnd
 )
 
-// IsPEM and IsDER recognise files that tell their own end: cut off, they are nothing.
+// IsPEM and IsDER recognise formats that mark their end: a file that was cut off is neither.
 func IsPEM(data []byte) bool { return bytes.HasPrefix(data, pemBegin) }
 
 // IsDER is described at IsPEM.
@@ -152,7 +152,7 @@ func (s Set) Pause(old Set) time.Duration {
 const rounds = 20
 
 // Settled reads until two readings in a row are the same, and returns the last. pause
-// says how far apart they are. It gives up after 20 readings, and when ctx ends, with
+// is the time between them. It gives up after 20 readings, and when ctx ends, with
 // nil.
 func Settled(ctx context.Context, read func() Set, pause func(Set) time.Duration) Set {
 	for last, n := read(), 0; n < rounds; n++ {

@@ -141,7 +141,7 @@ func (f *Reader) open(name string) (fs.File, int64, error) {
 var fileEnds = []string{".crl", ".pem", ".der", ".jsonl"}
 
 // entries are the names of the files in a folder. Hidden ones are none: mounted
-// volumes have such, and whoever writes a file before renaming it.
+// volumes have such, and programs that write a file before renaming it.
 func (f *Reader) entries(name string) ([]string, error) {
 	all, err := f.readDir(name)
 	var out []string

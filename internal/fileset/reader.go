@@ -71,7 +71,7 @@ func (f *Reader) Get(name string) ([]byte, error) {
 	if c.Err == nil && c.Data == nil { // only its digest is known
 		fresh := f.load(name)
 		if fresh.Digest != c.Digest {
-			f.torn = true // somebody may have used the digest: Changed reports it, and all is read again
+			f.torn = true // the digest may have been used: Changed reports it, and all is read again
 		}
 		fresh.Whole = c.Whole
 		c = fresh.suspect(c)

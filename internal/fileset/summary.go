@@ -27,7 +27,7 @@ func newSummary() *summary {
 }
 
 // seed is that of Content.quick, a hash of 64 bits that takes a tenth of the time of SHA-256.
-// Whoever does not know the seed cannot choose two contents with one hash. It only confirms what
+// Without the seed an attacker cannot choose two contents with one hash. It only confirms what
 // a sure stamp says, in a reading of all files: contents without one are compared by SHA-256.
 var seed = maphash.MakeSeed()
 

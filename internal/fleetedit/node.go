@@ -26,7 +26,7 @@ type Node struct {
 	// Load loads a generation as the server would, and puts nothing into effect. Besides errors there are findings of
 	// lint.
 	Load func(context.Context, *source.Generation) (*site.Generation, []configerror.Finding, error)
-	// Await waits until a generation, or a newer one, is in effect. The error says why it is not.
+	// Await waits until a generation, or a newer one, is in effect. The error is the reason why it is not.
 	Await func(context.Context, *source.Generation) error
 }
 

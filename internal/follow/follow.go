@@ -1,4 +1,4 @@
-// Package follow keeps a node at the newest generation of its source: it hears or looks, checks
+// Package follow keeps a node at the newest generation of its source: it watches and looks, checks
 // number, parent and signature, keeps the files on disk, and puts the generation into effect.
 // What cannot be put into effect is refused, and not tried again until something changes.
 package follow
@@ -71,7 +71,7 @@ type Follower struct {
 
 	wake      chan struct{} // Retry
 	reportDue chan struct{} // report
-	changed   atomic.Bool   // something that the last report does not say
+	changed   atomic.Bool   // something that the last report does not have
 
 	mu    sync.Mutex // guards state
 	state State
@@ -114,7 +114,7 @@ func (f *Follower) change(change func(*State)) {
 	change(&f.state)
 }
 
-// Retry says that something on the node has changed: a refused generation is tried again.
+// Retry signals that something on the node has changed: a refused generation is tried again.
 func (f *Follower) Retry() {
 	select {
 	case f.wake <- struct{}{}:

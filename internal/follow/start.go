@@ -82,7 +82,7 @@ func (f *Follower) fromSource(ctx context.Context, wait time.Duration) error {
 			return nil
 		}
 		if before != nil && errors.Is(err, context.DeadlineExceeded) {
-			err = before // the time is over: what the source said before says more
+			err = before // the time is over: the source's own error is more precise
 		}
 		before = err
 		if final := (*refusal)(nil); errors.As(err, &final) || errors.Is(err, source.ErrUnsupported) || !pause.wait(waiting) {
@@ -144,7 +144,7 @@ func placed(g *source.Generation, err error) error {
 	return &configerror.Error{What: fmt.Sprintf("generation %d cannot be used: %s", g.Manifest.Number, err)}
 }
 
-// explain says that there is no generation, and why.
+// explain returns an error: there is no generation, and why.
 func explain(err error) error {
 	if final := (*refusal)(nil); errors.As(err, &final) {
 		return err

@@ -19,7 +19,7 @@ const (
 // watched is the result of a watch.
 type watched struct {
 	err  error
-	back bool // it has waited, and the source has something to say
+	back bool // it has waited, and the source has news
 }
 
 // watch begins a watch that ends with ctx, unless one is still under way.
@@ -47,7 +47,7 @@ func watch(ctx context.Context, s source.Source, have *source.Generation, result
 	result <- w
 }
 
-// pause waits after a look that failed. It ends sooner if a watch hears that the source is back:
+// pause waits after a look that failed. It ends sooner if a watch shows that the source is back:
 // after a long outage the pauses are long.
 func (f *Follower) pause(ctx context.Context, b *backoff) {
 	ctx, cancel := context.WithTimeout(ctx, b.next())

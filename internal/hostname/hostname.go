@@ -10,7 +10,7 @@ import (
 // MaxLen is the longest DNS name, in bytes (RFC 1035 section 2.3.4).
 const MaxLen = 253
 
-// Hint says in an error what a name may be.
+// Hint is the hint of an error: it describes a valid name.
 const Hint = "a whole name such as api.acme.example, or an IP address, without port or wildcard; a name in other letters is written in its xn-- form"
 
 // Canonical returns a host as it is compared: without port, brackets and one trailing

@@ -20,8 +20,8 @@ import (
 // drawn is a Location of a random configuration.
 type apacheLocation struct {
 	path    string
-	lets    map[string]bool // nil: it requires nobody, and inherits
-	unclear bool            // what it says is not read: nobody may be let in by the result
+	lets    map[string]bool // nil: it requires no user, and inherits
+	unclear bool            // its content is not read: the result may let no user in
 }
 
 // Random Locations in one another never let a user in whom httpd would not: for each path the last

@@ -4,8 +4,8 @@
 // # The rules of every format
 //
 // The result is never wider than the source. What cannot be carried exactly is left out and
-// reported by its line. If leaving it out would let somebody in, because it is a denial or a
-// condition, Line.Limit stops the import, or tells the format to leave the grants out that it
+// reported by its line. If leaving it out would let a caller in, because it is a denial or a
+// condition, Line.Limit stops the import, or makes the format leave the grants out that it
 // limits.
 //
 // # How to add a format
@@ -35,7 +35,7 @@
 // Skip, a denial by Limit. in.Certificates finds certificates of --certs by their digests and
 // files; in.NewKeys finds the mappings of a text by which another program looks a certificate up,
 // such as OpenSSLKey, SlashKey and DigestKey; ParseCertificates reads certificates in texts. If
-// the format can tell whom the source would take a certificate for, it sets in.SourceUser: Finish
+// the format can derive the user of a certificate in the source, it sets in.SourceUser: Finish
 // then compares every certificate of --certs; in.SourceUsers is for several users of one. A format in which the first of two lines for one
 // certificate decides sets in.FirstWins; without it neither is carried.
 //

@@ -13,7 +13,7 @@ import (
 )
 
 // ErrDefect is wrapped by the error for a result that does not load, or that is wider than the
-// source as far as the format can tell.
+// source as far as the format shows.
 var ErrDefect = errors.New("nothing was written: this is a defect of mtlsguard import")
 
 // Output is what an import has made.
@@ -92,7 +92,7 @@ func (in *Import) blocked() error {
 	var errs errorlist.List
 	for _, l := range in.lines {
 		for _, n := range l.blocks {
-			errs.Add(configerror.Error{File: l.File, Line: l.Line, What: "leaving this line out would let somebody in: " + escape.Printable(n.What, 0), Hint: cmp.Or(n.Hint, "change the line in the source") + "; or --narrow, which leaves the grants out that it limits"})
+			errs.Add(configerror.Error{File: l.File, Line: l.Line, What: "leaving this line out would let a caller in: " + escape.Printable(n.What, 0), Hint: cmp.Or(n.Hint, "change the line in the source") + "; or --narrow, which leaves the grants out that it limits"})
 		}
 	}
 	if errs.Len() > 0 || len(in.mappings)+len(in.rules)+len(in.ports) > 0 {
@@ -110,7 +110,7 @@ func (in *Import) blocked() error {
 		if len(in.sources) > 0 {
 			name = in.sources[0]
 		}
-		errs.Add(configerror.Error{File: name, What: "the source holds nothing that can be carried", Hint: "docs/import.md says what each format carries"})
+		errs.Add(configerror.Error{File: name, What: "the source holds nothing that can be carried", Hint: "docs/import.md lists what each format carries"})
 	}
 	return errs.Err()
 }
@@ -158,7 +158,7 @@ func (in *Import) policyText() string {
 
 // files returns the files to write.
 func (in *Import) files(out *Output) []File {
-	head := fmt.Sprintf("# mtlsguard import %s: REPORT.md says what was carried, and what was not.\n", in.options.Format)
+	head := fmt.Sprintf("# mtlsguard import %s: REPORT.md lists what was carried, and what was not.\n", in.options.Format)
 	var files []File
 	add := func(name, text string) { files = append(files, File{name, []byte(text)}) }
 	if len(in.mappings) > 0 {

@@ -42,7 +42,7 @@ func TestResultIsLoadedAndReported(t *testing.T) {
 			in.Expect(importer.Expectation{User: "alice", Port: "p", Method: "GET", Path: "/orders/7", Allow: true})
 			in.Expect(importer.Expectation{User: "alice", Port: "p", Method: "GET", Path: "/orders/secret"})
 		}, want: []string{
-			"== policy.csv\n# mtlsguard import test: REPORT.md says what was carried, and what was not.\n# s:3\np, user:alice, p, GET, /orders/*, allow\ng, user:alice, group:staff\n# s:4\np, group:staff, p, GET, /orders/secret, deny\n",
+			"== policy.csv\n# mtlsguard import test: REPORT.md lists what was carried, and what was not.\n# s:3\np, user:alice, p, GET, /orders/*, allow\ng, user:alice, group:staff\n# s:4\np, group:staff, p, GET, /orders/secret, deny\n",
 			`ports:` + "\n" + `  - {name: p, listen: ":8443", client_cert: require, certificate: {cert: a.pem, key: a-key.pem}, trust: {anchors: [client-ca.pem]}}  # s:5`,
 			"== expected.txt", "alice  p  GET  /orders/secret  deny\n",
 			"| s:3 | <code>text &#124; of &#42;the&#42; &#96;source&#96;&#92;x1b</code> | <code>policy.csv: p, user:alice, p, GET, /orders/&#42;, allow</code>",
@@ -54,14 +54,14 @@ func TestResultIsLoadedAndReported(t *testing.T) {
 		"a denial that does not load": {read: func(in *importer.Import) {
 			at(in, 1).Rule(policy.Rule{Subject: "user:alice", Port: "*", Method: "GET", Path: "/a*b", Effect: policy.Deny})
 			at(in, 2).Rule(allow)
-		}, want: []string{"s:1: leaving this line out would let somebody in", "--narrow"}},
+		}, want: []string{"s:1: leaving this line out would let a caller in", "--narrow"}},
 		"a denial of a certificate that does not load": {read: func(in *importer.Import) {
 			l := at(in, 1)
 			m := subject(l, importer.NoUser, "CN=")
 			m.Disabled = true
 			l.Map(m)
 			at(in, 2).Rule(allow)
-		}, want: []string{"s:1: leaving this line out would let somebody in"}},
+		}, want: []string{"s:1: leaving this line out would let a caller in"}},
 		"the denial, narrow": {narrow: true, read: func(in *importer.Import) {
 			if at(in, 1).Limit("why", "what to do") {
 				at(in, 2).Rule(allow)
@@ -70,13 +70,13 @@ func TestResultIsLoadedAndReported(t *testing.T) {
 		"a policy that decides otherwise": {read: func(in *importer.Import) {
 			at(in, 1).Rule(allow)
 			in.Expect(importer.Expectation{User: "alice", Port: "p", Method: "GET", Path: "/orders/7"})
-		}, want: []string{"alice GET /orders/7 on port p: the source says deny", importer.ErrDefect.Error()}},
+		}, want: []string{"alice GET /orders/7 on port p: the source has deny", importer.ErrDefect.Error()}},
 		"a certificate that the source takes for another": {read: func(in *importer.Import) {
 			l := at(in, 1)
 			l.Map(subject(l, "alice", "CN=alice,OU=Staff,O=Acme"))
 			in.SourceUser = func(c *importer.Certificate) (string, bool) { return "mallory", true }
 		}, want: []string{`alice.pem: the result takes the certificate for user alice, and the source for "mallory"`, importer.ErrDefect.Error()}},
-		"a certificate that the source takes for nobody": {read: func(in *importer.Import) {
+		"a certificate without a user in the source": {read: func(in *importer.Import) {
 			l := at(in, 1)
 			l.Map(subject(l, "alice", "CN=alice,OU=Staff,O=Acme"))
 			in.SourceUser = func(c *importer.Certificate) (string, bool) { return "", true }
@@ -87,7 +87,7 @@ func TestResultIsLoadedAndReported(t *testing.T) {
 			in.SourceUser = func(c *importer.Certificate) (string, bool) {
 				return map[string]string{"alice": "alice", "bob": "bob"}[c.Cert.Subject.CommonName], true
 			}
-		}, want: []string{"| alice.pem | alice | alice |", "| bob.pem | bob | nobody: unmapped |", "== client-ca.pem\n-----BEGIN"}},
+		}, want: []string{"| alice.pem | alice | alice |", "| bob.pem | bob | no user: unmapped |", "== client-ca.pem\n-----BEGIN"}},
 		"the first line decides": {read: func(in *importer.Import) {
 			in.FirstWins = true
 			for i, user := range []string{"alice", "bob", "carol"} {

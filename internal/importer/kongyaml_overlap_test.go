@@ -14,7 +14,7 @@ import (
 func TestRoutesThatOverlap(t *testing.T) {
 	t.Parallel()
 	const consumers = "consumers: [{username: alice, acls: [{group: staff}]}, {username: bob, acls: [{group: admins}]}CAROL]\n"
-	const limit = "leaving this line out would let somebody in"
+	const limit = "leaving this line out would let a caller in"
 	acl := func(groups string) string { return "plugins: [{name: acl, config: {allow: [" + groups + "]}}]" }
 	root := "{name: root, paths: [/], " + acl("staff") + "}, "
 	for name, row := range map[string]struct {

@@ -122,7 +122,7 @@ func kongAllows(routes []kongRoute, user, host, method, path string, header bool
 	return true
 }
 
-// The rules of random routes let nobody in whom Kong does not. Covers T2.
+// The rules of random routes let no user in that Kong does not. Covers T2.
 func TestRandomRoutesAreNeverWider(t *testing.T) {
 	t.Parallel()
 	const seed = 20260729

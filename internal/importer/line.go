@@ -46,13 +46,13 @@ type Line struct {
 // maxText is how much of a line the report quotes, in bytes.
 const maxText = 200
 
-// lineKey tells the lines of the report apart: a file may have several parts on one line.
+// lineKey identifies a line of the report: a file may have several parts on one line.
 type lineKey struct {
 	place Place
 	text  string
 }
 
-// Line returns the line at a place for reporting, the same one for the same text. text is what the source says there, without
+// Line returns the line at a place for reporting, the same one for the same text. text is the source's text there, without
 // its secrets.
 func (in *Import) Line(at Place, text string) *Line {
 	text = escape.Printable(text, maxText)

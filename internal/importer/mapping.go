@@ -28,7 +28,7 @@ type Mapping struct {
 	Note        string // a comment at the end of the line, such as the certificate's file
 }
 
-// NoUser is the user of mappings that refuse a certificate which the source takes for nobody, or
+// NoUser is the user of mappings that refuse a certificate that has no user in the source, or
 // for a user that is not carried. Without such a mapping a pattern could name the certificate.
 const NoUser = "not-carried"
 

@@ -36,9 +36,9 @@ func (in *Import) report(out *Output) string {
 		for _, p := range out.Certificates {
 			source := "not known"
 			if p.Known {
-				source = cmp.Or(p.Source, "nobody")
+				source = cmp.Or(p.Source, "no user")
 			}
-			here := cmp.Or(p.User, "nobody: "+p.Reason)
+			here := cmp.Or(p.User, "no user: "+p.Reason)
 			if p.Port != "" {
 				here += " (port " + p.Port + ")"
 			}

@@ -39,7 +39,7 @@ func TestNATSConfigurations(t *testing.T) {
 		"without short names":      {text: natsConf(aliceUser), want: []string{"is not a user name (--rename"}},
 		"renamed":                  {text: natsConf(aliceUser), rename: "CN=alice,OU=Staff,O=Acme", certs: []string{"alice.pem"}, want: []string{"user: renamed,", "| alice.pem | renamed | renamed |"}},
 		"blanks":                   {text: natsConf(`{ user = "CN=alice, OU=Staff, O=Acme" }`), o: short, certs: []string{"alice.pem"}, want: []string{`subject: "CN=alice,OU=Staff,O=Acme"`, "| alice.pem | alice | alice |"}},
-		"another order":            {text: natsConf(`{ user = "O=Acme,OU=Staff,CN=alice" }`), o: short, certs: []string{"alice.pem"}, want: []string{`subject: "O=Acme,OU=Staff,CN=alice"`, "| alice.pem | alice | nobody: unmapped |"}},
+		"another order":            {text: natsConf(`{ user = "O=Acme,OU=Staff,CN=alice" }`), o: short, certs: []string{"alice.pem"}, want: []string{`subject: "O=Acme,OU=Staff,CN=alice"`, "| alice.pem | alice | no user: unmapped |"}},
 		"an escape":                {text: natsConf(robot, `{ user = "CN=a,O=b\\#1" }`), o: short, want: []string{"NATS reads escapes and sets of attributes otherwise"}, not: "user: a,"},
 		"a URI":                    {text: natsConf(robot), o: short, want: []string{`user: robot, uri: "spiffe://acme/ns/prod/sa/robot", issuer: client-ca.pem`}},
 		"an address":               {text: natsConf(robot, `{ user = "bob@acme.example" }`), o: short, want: []string{"the case of a host does not count here", "--same-case"}, not: "email"},
@@ -61,11 +61,11 @@ func TestNATSConfigurations(t *testing.T) {
 		"no TLS":                   {text: "authorization { user: a, password: b }", want: []string{"tls has no verify_and_map: true"}},
 		"operator mode":            {text: "operator: a.jwt\n" + natsConf(robot), want: []string{"t.conf:1: operator: in operator mode users are in JWTs"}},
 		"a callout":                {text: strings.Replace(natsConf(robot), "users =", "auth_callout: { issuer: A }, users =", 1), want: []string{"auth_callout: a service decides"}},
-		"pinned certificates":      {text: strings.Replace(natsConf(robot), "tls {", "tls { pinned_certs: [ \"ab\" ],", 1), o: short, want: []string{"t.conf:1: leaving this line out would let somebody in: only the certificates of the list"}},
+		"pinned certificates":      {text: strings.Replace(natsConf(robot), "tls {", "tls { pinned_certs: [ \"ab\" ],", 1), o: short, want: []string{"t.conf:1: leaving this line out would let a caller in: only the certificates of the list"}},
 		"the same, narrow":         {text: strings.Replace(natsConf(robot), "tls {", "tls { pinned_certs: [ \"ab\" ],", 1), o: short, narrow: true, want: []string{"a list of certificates that is not carried limits it"}, not: "users.yaml"},
 		"an include":               {text: "include ./users.conf\n" + natsConf(aliceUser), o: short, want: []string{"user: alice,"}},
 		"users of an include":      {text: "tls { verify_and_map: true, ca_file: client-ca.pem }\nauthorization { include users.conf }", o: short, want: []string{"users.conf:1", "user: carol,"}},
-		"an include outside":       {text: "include ../x.conf\n" + natsConf(aliceUser), o: short, want: []string{"t.conf:1: leaving this line out would let somebody in: the file is not in the folder"}},
+		"an include outside":       {text: "include ../x.conf\n" + natsConf(aliceUser), o: short, want: []string{"t.conf:1: leaving this line out would let a caller in: the file is not in the folder"}},
 		"a loop":                   {text: "include t.conf", want: []string{"include one another"}},
 		"comments and a block":     {text: "# a {\n// b {\nx (\n a { } \"\n)\n" + natsConf(aliceUser), o: short, want: []string{"user: alice,", "id: test-8,"}},
 		"an open map":              {text: "a { b: c", want: []string{"t.conf:1: the file ends in a value (nats-server -t"}},
@@ -131,14 +131,14 @@ func natsHostsAlone(t *testing.T) string {
 	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
 }
 
-// NATS takes a certificate for nobody whose only names are hosts.
+// NATS gives no user to a certificate whose only names are hosts.
 func TestCertificateWithHostsAloneIsNobody(t *testing.T) {
 	t.Parallel()
 	all := map[string]string{"t.conf": natsConf(`{ user = "web.acme.example" }`), "web.pem": natsHostsAlone(t)}
 	got := importertest.Run(t, importer.Options{Certificates: []string{"web.pem"}}, all, func(in *importer.Import, names []string) error {
 		return natsconf.Read(in, names[0], natsconf.Options{ShortNames: true, SameCase: true})
 	}, "t.conf")
-	for _, want := range []string{"user: web, dns: web.acme.example", "user: not-carried, fingerprint", "disabled: true", "whose only names are hosts for nobody", "| web.pem | nobody | nobody"} {
+	for _, want := range []string{"user: web, dns: web.acme.example", "user: not-carried, fingerprint", "disabled: true", "whose only names are hosts no user", "| web.pem | no user | no user"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("got\n%s\nwant\n%s", got, want)
 		}

@@ -56,7 +56,7 @@ func (in *Import) checkPolicy() error {
 	for _, row := range rows {
 		d, err := engine.Decide(context.Background(), policy.Request{User: row.User, Port: row.Port, Method: row.Method, Path: row.Path})
 		if !row.Matches(d.Allowed && err == nil, string(d.Reason)) {
-			errs.Add(configerror.Error{File: "expected.txt", Line: row.Line, What: fmt.Sprintf("%s %s %s on port %s: the source says %s, and the result does not", row.User, row.Method, row.Path, row.Port, row.Want), Hint: ErrDefect.Error()})
+			errs.Add(configerror.Error{File: "expected.txt", Line: row.Line, What: fmt.Sprintf("%s %s %s on port %s: the source has %s, and the result does not", row.User, row.Method, row.Path, row.Port, row.Want), Hint: ErrDefect.Error()})
 		}
 	}
 	return errs.Err()
@@ -65,15 +65,15 @@ func (in *Import) checkPolicy() error {
 // Proof is a certificate of --certs, and whom the source and the result take it for.
 type Proof struct {
 	File   string `json:"file"`
-	User   string `json:"user,omitempty"`   // here; "": nobody
-	Reason string `json:"reason,omitempty"` // why nobody
-	Source string `json:"source,omitempty"` // the source's user; "": nobody, or not known
+	User   string `json:"user,omitempty"`   // here; "": none
+	Reason string `json:"reason,omitempty"` // why none
+	Source string `json:"source,omitempty"` // the source's user; "": none, or not known
 	Known  bool   `json:"source_known"`
 	Port   string `json:"port,omitempty"` // "" if all ports are alike
 }
 
-// prove maps every certificate at hand. A certificate that the result takes for somebody, and the
-// source for another or for nobody, is an error.
+// prove maps every certificate at hand. A certificate with a user in the result, and
+// another or none in the source, is an error.
 func (in *Import) prove(table *certmap.Table) ([]Proof, error) {
 	if len(in.mappings) == 0 || len(in.Certificates.all) == 0 {
 		return nil, nil

@@ -51,7 +51,7 @@ func TestVaultRoles(t *testing.T) {
 		want    []string
 		not     []string
 	}{
-		"a URI":                   {text: vaultRole(t, `"allowed_uri_sans": ["spiffe://acme/ns/prod/sa/orders"], "display_name": "other"`, ca), want: []string{`{id: vault-1, user: web, uri: "spiffe://acme/ns/prod/sa/orders", issuer: vault-web-ca.pem}`, "| orders.pem | web | web |", "| bob.pem | nobody | nobody: unmapped |"}},
+		"a URI":                   {text: vaultRole(t, `"allowed_uri_sans": ["spiffe://acme/ns/prod/sa/orders"], "display_name": "other"`, ca), want: []string{`{id: vault-1, user: web, uri: "spiffe://acme/ns/prod/sa/orders", issuer: vault-web-ca.pem}`, "| orders.pem | web | web |", "| bob.pem | no user | no user: unmapped |"}},
 		"hosts":                   {text: vaultRole(t, `"allowed_dns_sans": ["a.example", "b.example"]`, ca), want: []string{"{id: vault-1, user: web, dns: a.example", "{id: vault-1-2, user: web, dns: b.example"}},
 		"an address":              {text: vaultRole(t, `"allowed_email_sans": ["alice@acme.example"]`, ca), want: []string{"email: alice@acme.example, issuer: vault-web-ca.pem}", "| alice.pem | web | web |"}},
 		"an address, its case":    {text: vaultRole(t, `"allowed_email_sans": ["alice@acme.example"]`, ca), cased: true, want: []string{"user: web, " + vaultAlice, "the case of a host does not count here: the certificates of --certs are written", "| alice.pem | web | web |"}, not: []string{"email:"}},
@@ -63,13 +63,13 @@ func TestVaultRoles(t *testing.T) {
 		"a glob of URIs":          {text: vaultRole(t, `"allowed_uri_sans": ["spiffe://acme/ns/prod/sa/*"]`, ca), want: []string{`user: web, uri: "spiffe://acme/ns/prod/sa/{user}"`, "is one segment here", "| orders.pem | web | web |"}},
 		"a glob within":           {text: vaultRole(t, `"allowed_uri_sans": ["spiffe://acme/*/orders", "spiffe://acme/x*"]`, ca), want: []string{"stands for any text: the certificates of --certs", "user: web, fingerprint", "orders.pem"}, not: []string{"uri:"}},
 		"a glob of hosts":         {text: vaultRole(t, `"allowed_dns_sans": ["*.example", "a.example"]`, ca), want: []string{"dns: a.example", `the * in "*.example" stands for any text`, "0 changed, 1 not carried"}, not: []string{`dns: "*`}},
-		"common names":            {text: vaultRole(t, `"allowed_common_names": ["bo*"]`, ca), want: []string{"user: web, " + vaultBob, "no mapping says allowed"}, not: []string{vaultAlice}},
+		"common names":            {text: vaultRole(t, `"allowed_common_names": ["bo*"]`, ca), want: []string{"user: web, " + vaultBob, "no mapping has allowed"}, not: []string{vaultAlice}},
 		"names":                   {text: vaultRole(t, `"allowed_names": ["*@acme.example", "carol"]`, ca), want: []string{"user: web, " + vaultAlice, "carol.pem"}, not: []string{vaultBob}},
 		"units":                   {text: vaultRole(t, `"allowed_organizational_units": ["Services"]`, ca), want: []string{"orders.pem"}, not: []string{vaultAlice}},
 		"everybody":               {text: vaultRole(t, "", ca), bare: true, want: []string{"every certificate of its authority may log in (unmapped: web on a port"}},
-		"everybody at hand":       {text: vaultRole(t, "", ca), want: []string{"user: web, " + vaultAlice, "user: web, " + vaultBob, "| partner.pem | nobody | nobody"}},
+		"everybody at hand":       {text: vaultRole(t, "", ca), want: []string{"user: web, " + vaultAlice, "user: web, " + vaultBob, "| partner.pem | no user | no user"}},
 		"a certificate":           {text: vaultRole(t, "", "alice.pem"), bare: true, want: []string{"user: web, " + vaultAlice}},
-		"a certificate, its CA":   {text: vaultRole(t, "", "alice.pem", ca), want: []string{"user: web, " + vaultAlice, "| bob.pem | nobody | nobody"}, not: []string{vaultBob, "issuer:"}},
+		"a certificate, its CA":   {text: vaultRole(t, "", "alice.pem", ca), want: []string{"user: web, " + vaultAlice, "| bob.pem | no user | no user"}, not: []string{vaultBob, "issuer:"}},
 		"a certificate, not met":  {text: vaultRole(t, `"allowed_common_names": ["bob"]`, "alice.pem"), want: []string{"nothing that can be carried"}, not: []string{vaultAlice}},
 		"a CA, a certificate":     {text: vaultRole(t, `"allowed_dns_sans": ["a.example"]`, ca, "alice.pem"), want: []string{"dns: a.example", "a role of its own"}, not: []string{vaultAlice}},
 		"required extensions":     {text: vaultRole(t, `"required_extensions": ["2.1.1.1:x"], "allowed_dns_sans": ["a.example"]`, ca), want: []string{"required_extensions limits it too"}},

@@ -1,7 +1,7 @@
 // Package javaks reads Java keystores: JKS, and PKCS#12, which Java writes since version 9.
 //
 // The libraries underneath were not written for hostile files: they allocate and iterate as
-// much as a file says, and may panic. This package checks every length and count before,
+// much as a length in a file asks for, and may panic. This package checks every length and count before,
 // and turns a panic into an error.
 package javaks
 

@@ -1,5 +1,5 @@
 // Package keypair reads a server's certificate, its intermediates and its private key from PEM
-// files, and says what is wrong with them.
+// files, and reports what is wrong with them.
 package keypair
 
 import (

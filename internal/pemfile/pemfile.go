@@ -148,7 +148,7 @@ func noEnd(name string, line int) configerror.Error {
 }
 
 // otherText returns the error for text that is not a block with the label. If the whole
-// file is in another form, the error says in which.
+// file is in another form, the error names it.
 func otherText(name string, line int, text []byte, label string, whole []byte) configerror.Error {
 	want := fileform.Certificates
 	if label == "X509 CRL" {

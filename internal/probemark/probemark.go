@@ -1,5 +1,5 @@
 // Package probemark holds the two marks by which a server recognizes the probes of the
-// command: those of a request and of a handshake. Anybody can send them. A mark may only be
+// command: those of a request and of a handshake. Any client can send them. A mark may only be
 // added to a log line: nothing is allowed, refused, hidden or logged at another level for it.
 package probemark
 

@@ -1,5 +1,5 @@
 // Package proxyproto reads the header of the PROXY protocol, versions 1 and 2, in which a proxy
-// states whose connection it passes on (HAProxy's doc/proxy-protocol.txt).
+// sends the address of its client (HAProxy's doc/proxy-protocol.txt).
 package proxyproto
 
 import (
@@ -12,7 +12,7 @@ import (
 	"strings"
 )
 
-// FormatError is the error of a header that is missing, malformed, or states no address of a TCP
+// FormatError is the error of a header that is missing, malformed, or has no address of a TCP
 // connection where it should. It contains nothing that was received.
 type FormatError string
 
@@ -36,8 +36,8 @@ const (
 
 // Read reads one header from r, and not one byte more, in a few small reads: r must be the
 // connection itself. It returns the caller's address. That is the zero AddrPort where the proxy
-// connects for itself (LOCAL), or does not state an address (UNKNOWN, AF_UNSPEC): by the protocol
-// it is then that of the connection. What a header states beside addresses (TLVs) is skipped.
+// connects for itself (LOCAL), or sends no address (UNKNOWN, AF_UNSPEC): by the protocol
+// it is then that of the connection. Everything but addresses (TLVs) is skipped.
 //
 // The error is a FormatError, or that of r; io.EOF if r ends before the first byte.
 func Read(r io.Reader) (netip.AddrPort, error) {

@@ -29,7 +29,7 @@ func Hash(key string) uint64 { return maphash.String(seed, key) }
 //
 // A table at its bound drops the buckets that are full, and a table that grows those that have
 // been full for a minute: a new bucket is full too, so nothing is lost. If all are in use, new keys share one bucket until there is room. They take what that
-// bucket has used up along to their own: otherwise whoever fills the table would get each
+// bucket has used up along to their own: otherwise a caller that fills the table would get each
 // quota twice.
 type Buckets struct {
 	slots  atomic.Pointer[[]atomic.Pointer[Bucket]] // open addressing, at most half full; its length is a power of two

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// pss is for RSA keys, and for no others: but the error does not say what kind of key it is about.
+// pss is for RSA keys, and for no others: but the error does not name the kind of the key.
 const pss = "the token does not know this kind of signature: TLS 1.3 needs RSA-PSS for an RSA key. Use an EC key, or MaxVersion TLS 1.2 and " +
 	"SupportedSignatureAlgorithms of the tls.Certificate without RSA-PSS (PKCS1WithSHA256, PKCS1WithSHA384, PKCS1WithSHA512)"
 

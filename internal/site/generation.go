@@ -81,7 +81,7 @@ type Trust struct {
 	profile  trust.Profile
 	where    string // such as "port internal, forwarded"
 	line     int    // in mtlsguard.yaml
-	off      bool   // the configuration says revocation: off
+	off      bool   // the configuration has revocation: off
 }
 
 // trustFiles maps the anchors and CRLs of a Trust to the files that hold them.

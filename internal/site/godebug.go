@@ -9,7 +9,7 @@ import (
 
 // weakening are the settings of GODEBUG that make TLS or certificates weaker than
 // this package promises, with the values that do. The protocol version is not among
-// what they can change: ports say theirs themselves.
+// what they can change: ports set theirs themselves.
 var weakening = map[string]string{
 	"tls3des": "1", "tlsrsakex": "1", "tlssha1": "1", "x509sha1": "1", "x509negativeserial": "1", "rsa1024min": "0",
 }

@@ -140,7 +140,7 @@ func (x *linter) warnings() {
 func (x *linter) policy() {
 	x.found = append(x.found, x.g.Engine.Lint()...)
 	named := map[string]bool{}
-	captures := false // a pattern may make anybody of a certificate
+	captures := false // a pattern may derive any user from a certificate
 	for _, m := range x.g.Table.Mappings() {
 		named[m.User] = true
 		captures = captures || m.User == username.Variable

@@ -51,11 +51,11 @@ func (x *linter) perIP(p config.Port, at configerror.Error) {
 	}
 }
 
-// addresses reports ranges of allow that have no effect, and proxies that are anybody.
+// addresses reports ranges of allow that have no effect, and proxies that may have any address.
 func (x *linter) addresses(p config.Port, at configerror.Error) {
 	for _, from := range p.ProxyFrom {
 		if from.Bits() == 0 {
-			x.report("ports", at, fmt.Sprintf("port %s takes PROXY headers from every address: whoever reaches the port can state any address", p.Name), "list the addresses of your proxies in proxy_protocol")
+			x.report("ports", at, fmt.Sprintf("port %s takes PROXY headers from every address: a client that reaches the port can claim any address", p.Name), "list the addresses of your proxies in proxy_protocol")
 		}
 	}
 	for _, allowed := range p.Addresses.Allow {

@@ -168,7 +168,7 @@ func (r *Routes) Authorize(_ context.Context, chain []*x509.Certificate) ([]stri
 	for _, n := range chain[0].DNSNames {
 		names = append(names, strings.ToLower(n))
 	}
-	// By a name only where no authority of the callers is on the way: there anybody may
+	// By a name only where no authority of the callers is on the way: there any caller may
 	// get one. checkRegistration sees this where the authorities between are known.
 	if slices.ContainsFunc(chain, func(c *x509.Certificate) bool { return r.callers[trust.SPKIOf(c)] }) {
 		names = nil

@@ -39,7 +39,7 @@ func (s *Source) Check(g *source.Generation) error {
 	return nil
 }
 
-// ReadSource reads the block source of a configuration: it says where the other files come from. It
+// ReadSource reads the block source of a configuration: it names the place of the other files. It
 // returns nil without such a block. The error has every configuration error of mtlsguard.yaml.
 func ReadSource(path string, f *fileset.Reader, program Program) (*Source, error) {
 	l := newLoader(context.Background(), path, f, nil, nil, program)

@@ -92,14 +92,14 @@ func (p *clientPair) load(s *Source) error {
 }
 
 // certificate is for tls.Config.GetClientCertificate. It reads the files again, so that a renewed
-// certificate is presented without a restart: with an expired one a node would hear of no generation any
+// certificate is presented without a restart: with an expired one a node would get no generation any
 // more. While the files do not fit together, which are replaced one after the other, the last pair stays.
 func (p *clientPair) certificate(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
 	s := p.current()
 	if s.Cert.Value == "" {
 		return new(tls.Certificate), nil // none
 	}
-	_ = p.load(s) // the server says what is wrong with the last pair
+	_ = p.load(s) // the server reports what is wrong with the last pair
 	if last := p.last.Load(); last != nil {
 		return last, nil
 	}

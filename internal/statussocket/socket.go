@@ -83,7 +83,7 @@ func checkFree(path string) error {
 	return nil
 }
 
-// create binds the socket in a new folder that nobody else can enter, and moves it to its
+// create binds the socket in a new folder that no other user can enter, and moves it to its
 // path when it has its mode. Otherwise another user could connect before the mode is set.
 func (s *Socket) create() error {
 	dir, err := os.MkdirTemp(filepath.Dir(s.path), ".s")

@@ -142,7 +142,7 @@ func (p *Proxy) pass(from, to net.Conn, gate <-chan struct{}, down bool) {
 		select {
 		case <-gate:
 			if err != nil {
-				return // the other end hears nothing of it
+				return // the other end gets none of it
 			}
 			continue
 		default:

@@ -10,7 +10,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/source"
 )
 
-// NewsAfterRestart tests that a node hears of a commit within 500 ms of a restart of the server.
+// NewsAfterRestart tests that a node learns of a commit within 500 ms of a restart of the server.
 func NewsAfterRestart(t *testing.T, e Engine) {
 	editor, node := e.Open(), e.Open()
 	g := Commit(t, editor, Next(t, nil))

@@ -47,7 +47,7 @@ func Read(file string, data []byte) (root *yaml.Node, err error) {
 }
 
 // Decode reads the only document of a file into a value as the YAML library does,
-// without strictness about keys and types: for commands that show what a file says, and
+// without strictness about keys and types: for commands that show the content of a file, and
 // decide nothing by it.
 func Decode(file string, data []byte, into any) (err error) {
 	root, err := Read(file, data)

@@ -27,7 +27,7 @@ const (
 // variables are those that describe the sockets.
 var variables = []string{"LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"}
 
-// names returns the names of the sockets, from file descriptor firstFD on. why says why there
+// names returns the names of the sockets, from file descriptor firstFD on. why explains why there
 // is none.
 func names(getenv func(string) string, pid int) (out []string, why string) {
 	count, owner := getenv("LISTEN_FDS"), getenv("LISTEN_PID")

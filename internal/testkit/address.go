@@ -9,7 +9,7 @@ import (
 )
 
 // FreeAddress returns an address 127.0.0.1:PORT for a program that cannot listen on port 0 and
-// say which one it got. Nothing listens there, and until the test ends FreeAddress returns it to
+// report which one it got. Nothing listens there, and until the test ends FreeAddress returns it to
 // no other test, of other processes too. The port is below those that systems give out by
 // themselves: otherwise a client's connection could have it before the program.
 func FreeAddress(tb testing.TB) string {

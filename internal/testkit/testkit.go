@@ -80,7 +80,7 @@ func Skip(tb testing.TB, why string) {
 }
 
 // SkipUnderRace skips the test in a run with the race detector, which takes several times as long
-// and would find nothing more: why says what runs the same code there, or that the work is done by
+// and would find nothing more: why names what runs the same code there, or that the work is done by
 // other programs. The test runs without the detector, in continuous integration too.
 func SkipUnderRace(tb testing.TB, why string) {
 	tb.Helper()

@@ -84,8 +84,8 @@ func VerifyLocal(v *trust.Verifier, presented []*x509.Certificate) (trust.Verifi
 
 // Remember caches a result of v, so that Verify need not check the same chain again. Call
 // it only when the client has proved that it holds the leaf's key: after a finished
-// handshake, or for a certificate that an authenticated gateway forwarded. Anybody can
-// send somebody else's certificate, so an unproved one would let strangers fill the cache.
+// handshake, or for a certificate that an authenticated gateway forwarded. Any client can
+// send another's certificate, so an unproved one would let strangers fill the cache.
 //
 // The cache is bounded by entries and by bytes, keeps no memory of a handshake's messages,
 // and drops an entry after ten minutes.

@@ -21,7 +21,7 @@ type conn struct {
 	mu     sync.Mutex
 	reads  bool          // a Read waits
 	closed bool          // or will be
-	quiet  chan struct{} // closed when reads or closed becomes true; nil if nobody waits
+	quiet  chan struct{} // closed when reads or closed becomes true; nil if no goroutine waits
 }
 
 // Read implements net.Conn.

@@ -16,7 +16,7 @@ var misleading = map[string]bool{
 	// the path
 	"x-original-url": true, "x-original-uri": true, "x-original-path": true, "x-original-method": true, "x-rewrite-url": true, "x-rewrite-uri": true,
 	"x-request-uri": true, "x-http-path-override": true, "x-envoy-original-path": true, "base-url": true, "x-proxy-url": true,
-	"script-name": true, "x-script-name": true, "path-info": true, // gunicorn believes SCRIPT_NAME and PATH_INFO from this machine
+	"script-name": true, "x-script-name": true, "path-info": true, // gunicorn trusts SCRIPT_NAME and PATH_INFO from this machine
 	"x-accel-mapping": true, "x-sendfile-type": true, // Rack maps files by them
 	// the host and the scheme
 	"x-original-host": true, "x-host": true, "x-envoy-original-host": true, "x-scheme": true, "x-url-scheme": true, "front-end-https": true,

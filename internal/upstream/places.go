@@ -42,7 +42,7 @@ func newPlaces(all, share int) *places {
 	return &places{all: all, share: share, held: map[holder]int{}}
 }
 
-// take takes a place, which free gives back. An error says which limit is reached.
+// take takes a place, which free gives back. The error names the limit that is reached.
 func (p *places) take(h holder) (free func(), err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

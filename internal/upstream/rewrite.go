@@ -109,8 +109,8 @@ func (u *Upstream) rewrite(pr *httputil.ProxyRequest) {
 	out.Body = x.body.attempt()
 }
 
-// remoteOf returns the caller's IP address: the one that a configured proxy or gateway states,
-// else that of the connection. Behind a gateway that states none it is unknown.
+// remoteOf returns the caller's IP address: the one that a configured proxy or gateway reports,
+// else that of the connection. Behind a gateway that reports none it is unknown.
 func remoteOf(r *http.Request) string {
 	id, _ := identity.FromContext(r.Context())
 	switch {

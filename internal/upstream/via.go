@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// process tells this process from others in Via. It is no secret: who sends it gets its own
+// process distinguishes this process from others in Via. It is no secret: a caller that sends it gets its own
 // request refused.
 var process = fmt.Sprintf("%08x", rand.Uint32())
 

@@ -40,7 +40,7 @@ func (e *kindError) Unwrap() []error { return []error{e.kind, e.err} }
 
 // Apply makes a change: it locks the files, compares them with what the editor has seen, loads
 // the result as a server does, and writes it. It returns the change and the digest of the
-// files after it. With an error nothing is written, unless it says so, and the digest is that of the
+// files after it. With an error nothing is written, unless the error reports otherwise, and the digest is that of the
 // files as they are, or zero if they cannot be read. written names the file that was written last.
 // A server that watches the files reloads; otherwise the caller does.
 func Apply(r Request) (out *Change, digest trust.Digest, written string, err error) {

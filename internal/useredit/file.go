@@ -27,7 +27,7 @@ type Files struct {
 	Command func(verb, args string) string
 }
 
-// Config is what an mtlsguard.yaml says.
+// Config is the content of an mtlsguard.yaml.
 type Config struct {
 	Path    string
 	Ports   []string // names

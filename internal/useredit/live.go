@@ -50,7 +50,7 @@ func OfFleet(path string, g *site.Generation) (*File, error) {
 	}}, config, g.Users)
 }
 
-// configOf returns what the configuration of a generation says about its users.
+// configOf returns the settings for users in the configuration of a generation.
 func configOf(path string, g *site.Generation) *Config {
 	config := &Config{Path: path, Load: func(context.Context, func() time.Time) (*site.Generation, error) { return g, nil }}
 	for _, p := range g.AllPorts() {

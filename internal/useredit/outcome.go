@@ -80,7 +80,7 @@ func answer(ctx context.Context, t *certmap.Table, v trust.Verified, p *site.Por
 }
 
 // refusalOf returns the reason in an error. An unknown error is one of the policy: it does not
-// let anybody in.
+// let any caller in.
 func refusalOf(err error) (reason.Reason, string) {
 	if r, ok := errors.AsType[*reason.Refusal](err); ok {
 		return r.Reason, r.Detail

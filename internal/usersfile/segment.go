@@ -22,7 +22,7 @@ type Split struct {
 const MaxSegments = 1 << 16
 
 // Name returns the name of the file with a number: users-017-of-256.jsonl. The number of
-// files is part of it, so that every file tells where an id belongs, even if some are missing.
+// files is part of it, so that every file shows where an id belongs, even if some are missing.
 func (s Split) Name(i int) string {
 	return fmt.Sprintf("%s-%0*d-of-%d.jsonl", s.Prefix, len(strconv.Itoa(s.N-1)), i, s.N)
 }

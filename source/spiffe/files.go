@@ -21,7 +21,7 @@ import (
 // Files returns base with one more folder, in memory, for mtlsguard.OpenFS: its file
 // TRUST-DOMAIN.pem is the current bundle of that trust domain. A running server sees a changed
 // bundle as it sees any changed file. The file of a trust domain without a bundle holds an
-// authority that can sign nothing, because nobody has its key: so a partner whose bundle is not
+// authority that can sign nothing, because its key does not exist any more: so a partner whose bundle is not
 // there yet, or was withdrawn, does not stop the server, and none of its certificates is verified.
 func (s *Source) Files(base fs.FS, folder string) fs.FS {
 	return files{base, path.Clean(folder), s}

@@ -15,7 +15,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/configerror"
 )
 
-// Config says where the Workload API is.
+// Config configures the connection to the Workload API.
 type Config struct {
 	// Addr is the address of the Workload API, such as unix:///run/spire/agent.sock. "" means
 	// that of the environment variable SPIFFE_ENDPOINT_SOCKET.

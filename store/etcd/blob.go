@@ -22,8 +22,8 @@ func blobPrefix(d source.Digest) string { return "blob/" + d.String() + "/" }
 // blobKey is the key of a part of a file.
 func blobKey(d source.Digest, part int) string { return fmt.Sprintf("%s%06d", blobPrefix(d), part) }
 
-// writeBlob writes a file. Each part of a digest is always the same, whoever writes it, because the content was
-// checked before: so a part that somebody has spoiled is mended.
+// writeBlob writes a file. Each part of a digest is always the same, because the content was
+// checked before: so writing it again mends a damaged part.
 func (s *Store) writeBlob(ctx context.Context, g *source.Generation, f source.File) error {
 	data, err := g.ReadFile(ctx, f) // checks it before anything is written
 	if err != nil {
@@ -49,7 +49,7 @@ func (s *Store) open(ctx context.Context, f source.File) (io.ReadCloser, error) 
 }
 
 // blobReader reads a file part by part. How many there are, and how long each is, follows from
-// the size in the manifest, and never from what the server says.
+// the size in the manifest, and never from the server's answer.
 type blobReader struct {
 	ctx   context.Context
 	store *Store

@@ -17,7 +17,7 @@ import (
 // for its end.
 const pruneTimeout = 4 * time.Minute
 
-// Retention says what Prune keeps.
+// Retention describes what Prune keeps.
 type Retention struct {
 	Keep    int           // this many of the newest generations; at least 1 is kept
 	Younger time.Duration // all that were the newest within this time, by the clocks of their authors

@@ -121,7 +121,7 @@ func (s *Store) list(ctx context.Context, below string, page int64, keysOnly boo
 			return err
 		})
 		if status.Code(err) == codes.ResourceExhausted && page > 1 {
-			page = 1 // somebody has written large values: they must not hide those of others
+			page = 1 // large values must not hide those of others
 			continue
 		}
 		if err != nil {

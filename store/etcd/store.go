@@ -30,7 +30,7 @@ type Config struct {
 	Client clientv3.Config
 	Fleet  string // name of the fleet: letters, digits, ., - and _
 	// Heartbeat is the time between two looks at the newest generation while nothing is heard. A
-	// connection that is dead, though nobody closed it, is noticed after it. 0 means 10 s.
+	// connection that is dead, though neither side closed it, is noticed after it. 0 means 10 s.
 	Heartbeat time.Duration
 }
 

@@ -39,7 +39,7 @@ func (s *Store) open(ctx context.Context, f source.File) (io.ReadCloser, error) 
 }
 
 // blobReader reads a file part by part. How many there are, and how long each is, follows from
-// the size in the manifest, and never from what the server says.
+// the size in the manifest, and never from the server's answer.
 type blobReader struct {
 	ctx   context.Context
 	store *Store

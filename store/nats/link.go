@@ -78,7 +78,7 @@ func (s *Store) request(ctx context.Context) (context.Context, context.CancelFun
 	return ctx, func() { unregister(); cancel(nil); stop() }, nil
 }
 
-// offline returns an error that says why there is no connection.
+// offline returns the reason why there is no connection.
 func (s *Store) offline() error {
 	if s.conn.IsClosed() {
 		return fmt.Errorf("%w: the store was closed", errOffline)

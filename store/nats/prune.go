@@ -14,7 +14,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/source"
 )
 
-// Retention says what Prune keeps.
+// Retention describes what Prune keeps.
 type Retention struct {
 	Keep    int           // this many of the newest generations; at least 1 is kept
 	Younger time.Duration // all that were the newest within this time

@@ -27,7 +27,7 @@ type Config struct {
 	// Replicas is how many servers of a cluster hold each bucket that this store creates: 1, 3 or 5. 0 means 1.
 	Replicas int
 	// Heartbeat is the time between two looks at the newest generation while nothing is heard. A
-	// connection that is dead, though nobody closed it, is noticed after it. 0 means 10 s.
+	// connection that is dead, though neither side closed it, is noticed after it. 0 means 10 s.
 	Heartbeat time.Duration
 	// Options come after those of the store, which reconnect for ever, after at most 300 ms:
 	// credentials, certificates and the like.

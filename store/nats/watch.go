@@ -50,7 +50,7 @@ func (s *Store) Watch(ctx context.Context, have *source.Generation) error {
 			return ctx.Err()
 		case revision := <-hints:
 			if revision > seen {
-				// Whoever may publish on the subject cannot keep nodes busy.
+				// A client that may publish on the subject cannot keep nodes busy.
 				return sleep(ctx, hintPause-time.Since(begun))
 			}
 		case <-heartbeat.C:

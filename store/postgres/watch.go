@@ -158,7 +158,7 @@ func (s *Store) leave() {
 }
 
 // Close ends the connection that listens. Watches fail then; everything else works as long as the pool does. A
-// store that nobody watches needs no Close: it ends the connection within a minute.
+// store without a Watch needs no Close: it ends the connection within a minute.
 func (s *Store) Close() {
 	l := &s.listener
 	l.mu.Lock()

@@ -25,7 +25,7 @@ import (
 	guardotel "github.com/mtlsguard/mtlsguard/observe/otel"
 )
 
-// traceFlags say where the spans of requests go. By default there are none.
+// traceFlags configure where the spans of requests are sent. By default there are none.
 type traceFlags struct {
 	Traces     string  `env:"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT" placeholder:"URL" help:"Send a span of each allowed request to this collector of OpenTelemetry, OTLP over HTTP, such as http://127.0.0.1:4318/v1/traces. Default: none."`
 	TraceRatio float64 `default:"1" placeholder:"N" help:"The part of the traces that is sent, from 0 to 1. Default: ${default}."`

@@ -105,7 +105,7 @@ func (s *fleetSite) start(name string, from source.Source) string {
 	return server.Ports()[0].Addr().String()
 }
 
-// answer returns what a node answers somebody.
+// answer returns the answer of a node to a client.
 func (s *fleetSite) answer(addr string, who *testpki.Pair) string {
 	client := testkit.Client(s.T, s.servers.Pool(), who)
 	defer client.CloseIdleConnections()

@@ -101,7 +101,7 @@ func TestTheSlowerEditorSeesBothChanges(t *testing.T) {
 	}
 }
 
-// An error of the store after which nobody knows whether the generation is there says so.
+// An error after which it is unknown whether the store has the generation reports that.
 func TestAnUnclearCommitIsSaid(t *testing.T) {
 	t.Parallel()
 	s := newFleetSite(t)

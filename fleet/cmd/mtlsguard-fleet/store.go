@@ -84,7 +84,7 @@ func (s *store) fetch(n uint64) (*source.Generation, error) {
 }
 
 // fetchSigned is fetch for a generation whose files become part of another one. A generation that nodes would
-// refuse is an error: whoever can write to the store, and has no key, would have an editor sign his files.
+// refuse is an error: otherwise an attacker with write access to the store, but without a key, could make an editor sign forged files.
 func (s *store) fetchSigned(n uint64, configs []nodeConfig) (*source.Generation, error) {
 	g, err := s.number(n)
 	if err != nil {

@@ -44,7 +44,7 @@ func Read(in *importer.Import, name string, o Options) error {
 	if s.authorityFile != "" {
 		in.ReadAuthorities(name, "SSLCACertificateFile", []string{s.authorityFile})
 	}
-	in.Remark("Directory, Files, .htaccess, rewriting and the directives of other modules are not read. A path that no Location requires somebody for is refused here")
+	in.Remark("Directory, Files, .htaccess, rewriting and the directives of other modules are not read. A path that no Location requires a user for is refused here")
 	if s.verifyDepth != "" {
 		in.Remark("SSLVerifyDepth " + escape.Printable(s.verifyDepth, escape.Short) + " is not read: trust: {max_depth: …} on the port bounds the length of a chain")
 	} else {

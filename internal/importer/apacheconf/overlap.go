@@ -7,7 +7,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/escape"
 )
 
-const conditionHint = "write what it says into a Location, or remove it"
+const conditionHint = "write its rules into a Location, or remove it"
 
 // reject returns why the rules of a Location are not carried.
 func (s *server) reject(loc *location, first location) (why, hint string) {
@@ -66,18 +66,18 @@ func (s *server) changes(o *location, e location) bool {
 // cut returns the section for a message.
 func cut(o *location) string { return escape.Printable("Location "+o.path, escape.Short) }
 
-// denies reports whether a Location lets nobody in.
+// denies reports whether a Location lets no user in.
 func denies(o *location) bool {
-	return o.nobody && len(o.subjects) == 0 && !o.everybody && !o.other
+	return o.allDenied && len(o.subjects) == 0 && !o.allGranted && !o.other
 }
 
 // includes reports whether a Location lets everybody in that another does.
 func includes(o, loc *location) bool {
-	return o.everybody || slices.Contains(o.subjects, subject{kind: "valid-user"}) ||
-		!loc.everybody && !loc.other && !slices.ContainsFunc(loc.subjects, func(sub subject) bool { return !slices.Contains(o.subjects, sub) })
+	return o.allGranted || slices.Contains(o.subjects, subject{kind: "valid-user"}) ||
+		!loc.allGranted && !loc.other && !slices.ContainsFunc(loc.subjects, func(sub subject) bool { return !slices.Contains(o.subjects, sub) })
 }
 
-// covered reports whether a Location is inside of another one that requires somebody.
+// covered reports whether a Location is inside of another one that requires a user.
 func (s *server) covered(loc *location) bool {
 	return slices.ContainsFunc(s.locations, func(o *location) bool { return o != loc && o.requires && covers(o.path, loc.path) && !denies(o) })
 }

@@ -91,7 +91,7 @@ func (s *server) carryLocation(loc *location, first location) {
 			s.addRules(l, loc, "group:Everybody", policy.Deny)
 			s.expect(loc, nil)
 		default:
-			l.Carry("nobody: no rule")
+			l.Carry("no user: no rule")
 			s.expect(loc, nil)
 		}
 		return
@@ -100,7 +100,7 @@ func (s *server) carryLocation(loc *location, first location) {
 		l.Skip(why, hint)
 		return
 	}
-	if loc.everybody {
+	if loc.allGranted {
 		l.Skip("everybody is let in", "p, group:Everybody in policy.csv, if that is meant")
 	}
 	var lets []string // the users that are let in
@@ -119,7 +119,7 @@ func (s *server) carrySubject(l *importer.Line, loc *location, sub subject) (let
 		one := s.users.byDN[sub.name]
 		switch {
 		case one == nil || one.known && !one.lets:
-			l.Carry("user " + escape.Quote(sub.name, escape.Short) + " is nobody there")
+			l.Carry("user " + escape.Quote(sub.name, escape.Short) + " has no user there")
 		case one.name == "":
 			l.Skip("user "+escape.Quote(sub.name, escape.Short)+" is not carried", "")
 		case s.addRules(l, loc, "user:"+one.name, policy.Allow):
@@ -195,7 +195,7 @@ func (s *server) expect(loc *location, lets []string) {
 
 // allows reports whether httpd may let a user in.
 func (s *server) allows(loc *location, one *userLine) bool {
-	return loc.everybody || loc.other || slices.ContainsFunc(loc.subjects, func(sub subject) bool {
+	return loc.allGranted || loc.other || slices.ContainsFunc(loc.subjects, func(sub subject) bool {
 		return sub.kind == "valid-user" || sub.kind == "user" && sub.name == one.dn || sub.kind == "group" && s.groups[sub.name][one.dn]
 	})
 }

@@ -12,15 +12,15 @@ type location struct {
 	node *node
 	path string
 
-	userFile, groupFile string // "" if it does not set them
-	fake                int    // SSLOptions: 1 with FakeBasicAuth, -1 without, 0 says nothing
-	basic               int    // AuthType and AuthBasicProvider: 1 as FakeBasicAuth needs, -1 otherwise
-	requires            bool   // it has a Require
-	subjects            []subject
-	everybody, nobody   bool   // Require all granted, all denied
-	other               bool   // a Require that also lets others in
-	condition           string // a directive that limits the section and all in it
-	unclear             string // a directive whose effect on the section is not read
+	userFile, groupFile   string // "" if it does not set them
+	fake                  int    // SSLOptions: 1 with FakeBasicAuth, -1 without, 0 if it is absent
+	basic                 int    // AuthType and AuthBasicProvider: 1 as FakeBasicAuth needs, -1 otherwise
+	requires              bool   // it has a Require
+	subjects              []subject
+	allGranted, allDenied bool   // Require all granted, all denied
+	other                 bool   // a Require that also lets others in
+	condition             string // a directive that limits the section and all in it
+	unclear               string // a directive whose effect on the section is not read
 }
 
 // subject is whom a Require lets in.
@@ -29,7 +29,7 @@ type subject struct {
 	name string
 }
 
-// server is what the main server and a VirtualHost say.
+// server holds the directives of the main server and of a VirtualHost.
 type server struct {
 	in            *importer.Import
 	main          string
@@ -177,7 +177,7 @@ func (s *server) readLocation(n *node, unclear string) {
 func (s *server) readVerifyClient(value string) {
 	s.requests = s.requests || !strings.EqualFold(value, "none")
 	if strings.EqualFold(value, "optional_no_ca") {
-		s.in.Remark("SSLVerifyClient optional_no_ca: a certificate that anybody made is any user there. Here every certificate is verified")
+		s.in.Remark("SSLVerifyClient optional_no_ca: a certificate that anyone made is any user there. Here every certificate is verified")
 	}
 }
 
@@ -239,9 +239,9 @@ func (s *server) readRequire(loc *location, d *node) {
 	case kind == "valid-user" && len(d.words) == 1:
 		loc.subjects = append(loc.subjects, subject{kind: kind})
 	case kind == "all" && len(d.words) == 2 && strings.EqualFold(d.words[1], "granted"):
-		loc.everybody = true
+		loc.allGranted = true
 	case kind == "all" && len(d.words) == 2 && strings.EqualFold(d.words[1], "denied"):
-		loc.nobody = true
+		loc.allDenied = true
 	default:
 		loc.other = true
 		s.in.Line(d.place, d.text).Skip("the requirement is not read", "Require user, group or valid-user")

@@ -76,9 +76,9 @@ func (s *server) readUsers(path string) error {
 			one.known, one.lets = true, true
 		case fakeauth.Other:
 			one.known = true
-			one.line.Carry("nobody: the password of FakeBasicAuth is password, and the hash is of another")
+			one.line.Carry("no user: the password of FakeBasicAuth is password, and the hash is of another")
 		default:
-			one.line.Skip("it cannot be told whether the hash is of password, the password of FakeBasicAuth", "htpasswd -b -m writes a hash that can be read")
+			one.line.Skip("it is not known whether the hash is of password, the password of FakeBasicAuth", "htpasswd -b -m writes a hash that can be read")
 		}
 	}
 	u.nameUsers()
@@ -214,7 +214,7 @@ func (s *server) readGroups(path string) error {
 			one := s.users.byDN[m]
 			switch {
 			case one == nil || one.known && !one.lets:
-				continue // nobody
+				continue // no user
 			case one.name == "":
 				line.Skip("a member is not carried: "+escape.Quote(m, escape.Short), "")
 				continue

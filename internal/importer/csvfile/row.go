@@ -91,7 +91,7 @@ func (r *row) readKind(m *importer.Mapping) bool {
 		}
 	}
 	if len(given) == 0 {
-		r.skip("no column says which certificate", "fill in one of "+strings.Join(identifying, ", "))
+		r.skip("no column identifies the certificate", "fill in one of "+strings.Join(identifying, ", "))
 		return false
 	}
 	m.Kind, m.Value = given[0], r.cells[given[0]]
@@ -109,7 +109,7 @@ func (r *row) readKind(m *importer.Mapping) bool {
 		}
 	}
 	if r.leaf == nil && len(given) > 1 && m.Kind != "fingerprint" {
-		r.skip("several columns say which certificate: "+strings.Join(given, ", "), "leave one of them, or give the certificate")
+		r.skip("several columns identify the certificate: "+strings.Join(given, ", "), "leave one of them, or give the certificate")
 		return false
 	}
 	if r.leaf == nil {

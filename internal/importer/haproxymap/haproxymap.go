@@ -63,7 +63,7 @@ func Read(in *importer.Import, names []string, o Options) error {
 			f.read(importer.Place{File: name, Line: number}, strings.TrimRight(line, "\r\n"))
 		}
 	}
-	in.Remark("the key is " + o.Key + ", as --key says: the files alone do not show it")
+	in.Remark("the key is " + o.Key + ", from --key: the files alone do not show it")
 	in.SourceUser = f.sourceUser
 	return nil
 }
@@ -126,7 +126,7 @@ func (f *file) read(at importer.Place, text string) {
 	}
 	f.seen[key] = value
 	if value == "" {
-		l.Carry("nobody: no mapping")
+		l.Carry("no user: no mapping")
 		return
 	}
 	user, ok := l.User(value)

@@ -81,7 +81,7 @@ func (t *translation) carry(section *element, around []*element) error {
 	case err != nil:
 		return err
 	case !enabled || !one:
-		return &configerror.Error{File: t.file, Line: section.line, What: "one-to-one mappings are not enabled: IIS takes every certificate for nobody", Hint: `enabled="true" and oneToOneCertificateMappingsEnabled="true", if they are meant to be; or --location of the site that enables them`}
+		return &configerror.Error{File: t.file, Line: section.line, What: "one-to-one mappings are not enabled: IIS gives no certificate a user", Hint: `enabled="true" and oneToOneCertificateMappingsEnabled="true", if they are meant to be; or --location of the site that enables them`}
 	}
 	for _, one := range append(around, section) {
 		if err := t.readDenials(one, many); err != nil {

@@ -39,7 +39,7 @@ func choose(file string, root *element, location string) (section *element, arou
 	return nil, nil, &configerror.Error{File: file, What: "several locations have mappings: " + escape.Printable(strings.Join(names, ", "), 1000), Hint: "--location PATH, for one at a time"}
 }
 
-// isAround reports whether a location holds another one, which inherits what it says.
+// isAround reports whether a location holds another one, which inherits its settings.
 func isAround(outer, inner string) bool {
 	outer, inner = strings.ToLower(outer), strings.ToLower(inner)
 	return outer == "" || inner == outer || strings.HasPrefix(inner, outer+"/")

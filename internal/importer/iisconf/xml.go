@@ -19,7 +19,7 @@ const (
 	maxElements = 1_000_000
 )
 
-// element is an element of the configuration. Names are in lower case: IIS does not tell them apart
+// element is an element of the configuration. Names are in lower case: IIS does not distinguish them
 // either way, and writes them in one.
 type element struct {
 	name       string

@@ -12,7 +12,7 @@ import (
 // access is whom a route lets in by a client certificate.
 type access struct {
 	kind  kind
-	why   string    // for closed: why nobody is let in here
+	why   string    // for closed: why no user is let in here
 	allow []string  // groups, of which one is enough; nil: every consumer
 	deny  []string  // groups, of which none may be
 	mtls  *mtlsAuth // of a route that is granted
@@ -23,7 +23,7 @@ type kind int
 const (
 	open    kind = iota // no plugin asks who calls
 	granted             // consumers with a certificate, as far as allow and deny let them in
-	closed              // not known here, or nobody: never wider
+	closed              // not known here, or without users: never wider
 )
 
 // mtlsAuth is the configuration of the plugin mtls-auth.
@@ -105,7 +105,7 @@ func (c *config) readMTLS(in *importer.Import, r *route, p *plugin) {
 		}
 	}
 	if mode := c.Text(p.config["revocation_check_mode"], "revocation_check_mode"); mode != "SKIP" {
-		in.Remark("revocation is not carried: Kong asks OCSP and CRLs unless revocation_check_mode is SKIP; here crls and ocsp in the trust of the port say so")
+		in.Remark("revocation is not carried: Kong asks OCSP and CRLs unless revocation_check_mode is SKIP; here crls and ocsp in the trust of the port set it")
 	}
 }
 
@@ -125,7 +125,7 @@ func (c *config) readACL(r *route, p *plugin) {
 	case unknown != "":
 		r.close("its plugin acl has " + unknown)
 	case len(allow)+len(deny) == 0:
-		r.close("its plugin acl has no groups, and lets nobody in")
+		r.close("its plugin acl has no groups, and lets no user in")
 	case slices.ContainsFunc(append(allow, deny...), isUnresolved):
 		r.close("a group of its plugin acl stands elsewhere")
 	}

@@ -11,7 +11,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/importer/yamlnode"
 )
 
-// config is what the files say, with the references between entities as they are written.
+// config is the content of the files, with the references between entities as they are written.
 type config struct {
 	yamlnode.Reader
 	old         bool // a format before 3.0
@@ -90,7 +90,7 @@ var ignored = []string{
 	"basicauth_credentials", "keyauth_credentials", "hmacauth_credentials", "jwt_secrets", "oauth2_credentials", "keyauth_enc_credentials", "partials", "workspaces",
 }
 
-// readFile adds what a file says.
+// readFile adds the content of a file.
 func (c *config) readFile(name string, root *yaml.Node) {
 	c.File = name
 	top := c.Fields(root, "the file")

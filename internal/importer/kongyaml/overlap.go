@@ -81,7 +81,7 @@ func overlap(rules, other string) bool {
 	return ok && (rules == "" || strings.HasSuffix(rules, "/") || rest[0] == '/')
 }
 
-// refuse sets whom e lets in and the element of the denial does not, and returns false for nobody.
+// refuse sets the users that e lets in and the element of the denial does not, and returns false if there are none.
 func (d *denial) refuse(e *element) bool {
 	switch {
 	case d.kind == open:

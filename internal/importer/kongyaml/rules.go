@@ -49,7 +49,7 @@ func (i *importing) carryRoutes() error {
 	return nil
 }
 
-// isCarried returns true for an element that rules can say, and reports one that they cannot.
+// isCarried returns true for an element that rules can express, and reports one that they cannot.
 func (i *importing) isCarried(e *element) bool {
 	l, conditions := e.line, e.conditions()
 	switch _, others := e.bits(); {

@@ -21,7 +21,7 @@ type Options struct {
 	// ShortNames names a user by the common name of its subject, the last segment of its URI, the
 	// part of its address before @ or the first label of its host.
 	ShortNames bool
-	// SameCase says that no two names of the authority differ in upper and lower case alone.
+	// SameCase declares that no two names of the authority differ in upper and lower case alone.
 	SameCase bool
 }
 
@@ -71,7 +71,7 @@ func Read(in *importer.Import, name string, o Options) error {
 	in.Remark("of a certificate with names of several users, the address decides there, then the host, the URI and the subject; here the URI, the host, the address and the subject. Those of --certs are compared")
 	in.Remark("NATS finds a subject in another order of its attributes too; here the order counts")
 	if slices.ContainsFunc(t.users, func(u *user) bool { return u.kind == "dns" }) {
-		in.Remark("NATS takes a certificate whose only names are hosts for nobody; here its host counts, but for those of --certs")
+		in.Remark("NATS gives a certificate whose only names are hosts no user; here its host counts, but for those of --certs")
 	}
 	in.SourceUser = t.sourceUser
 	t.carry()

@@ -20,7 +20,7 @@ type translation struct {
 	keys     map[string]*importer.Keys // by variable
 	verdicts map[*importer.Certificate]verdict
 	denied   []importer.Mapping
-	nobody   []refusedName
+	noUser   []refusedName
 }
 
 // user returns the role that names the user.
@@ -98,7 +98,7 @@ func (t *translation) carryRest(r *role) {
 	}
 }
 
-// userOf returns the user of a value of the map that names the user, "" for nobody.
+// userOf returns the user of a value of the map that names the user, "" for no user.
 func (t *translation) userOf(r *role, value string) string {
 	switch {
 	case !r.passes(value):
@@ -123,7 +123,7 @@ func (t *translation) carryAtHand(why string) {
 			case done[e]:
 				l.Change("only the certificates of --certs: " + why)
 			case t.userOf(r, e.value) == "":
-				l.Carry("nobody: no mapping")
+				l.Carry("no user: no mapping")
 			default:
 				l.Skip("no certificate of --certs is let in by this line; "+why, "--certs FOLDER with the certificates")
 			}
@@ -162,7 +162,7 @@ func (t *translation) carryDenials(r *role) bool {
 		}
 		mappings, dead, why, hint := t.exactMappings(r, e, importer.NoUser)
 		if dead != "" {
-			l.Carry("nobody: " + dead)
+			l.Carry("no user: " + dead)
 			continue
 		}
 		if why != "" {
@@ -184,19 +184,19 @@ func (t *translation) carryDenials(r *role) bool {
 	return ok
 }
 
-// refusedName is a subject that nginx takes for nobody, in upper and lower case alike.
+// refusedName is a subject without a user in nginx, in upper and lower case alike.
 type refusedName struct {
 	line *importer.Line
 	name dn.Name
 }
 
-// refuse adds mappings that refuse certificates. With nobody, nginx refuses them too.
-func (t *translation) refuse(l *importer.Line, mappings []importer.Mapping, nobody bool) {
+// refuse adds mappings that refuse certificates. With noUser, nginx refuses them too.
+func (t *translation) refuse(l *importer.Line, mappings []importer.Mapping, noUser bool) {
 	for _, m := range mappings {
 		m.User, m.Disabled = importer.NoUser, true
 		l.Map(m)
-		if name, err := dn.Parse(m.Value); err == nil && m.Kind == "subject" && nobody {
-			t.nobody = append(t.nobody, refusedName{l, name})
+		if name, err := dn.Parse(m.Value); err == nil && m.Kind == "subject" && noUser {
+			t.noUser = append(t.noUser, refusedName{l, name})
 		}
 	}
 }

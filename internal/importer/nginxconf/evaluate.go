@@ -58,14 +58,14 @@ func (t *translation) pattern(e *entry) *regex.Pattern {
 	return p
 }
 
-// verdict is whom nginx takes a certificate for, and the line that says so.
+// verdict is the user that nginx derives from a certificate, and the line that decides it.
 type verdict struct {
 	user  string
 	by    *entry
 	known bool
 }
 
-// certificateUser returns the user that nginx takes a certificate for, and the line that says so.
+// certificateUser returns the user that nginx derives from a certificate, and the line that decides it.
 func (t *translation) certificateUser(c *importer.Certificate) (user string, by *entry, known bool) {
 	v, ok := t.verdicts[c]
 	if !ok {

@@ -28,7 +28,7 @@ func (t *translation) carryExact(r *role, e *entry) {
 	}
 	switch {
 	case user == "":
-		l.Carry("nobody")
+		l.Carry("no user")
 	case !isLiteral(user):
 		l.Skip("the value has a variable", "write the user's name")
 		ok = false

@@ -25,7 +25,7 @@ type Options struct {
 	User string   // the user of an allow
 	Each bool     // write a loose pattern certificate by certificate
 
-	// SameCase says that no two names of the authority differ in upper and lower case alone.
+	// SameCase declares that no two names of the authority differ in upper and lower case alone.
 	SameCase bool
 }
 
@@ -59,7 +59,7 @@ func Read(in *importer.Import, name string, o Options) error {
 	}
 	in.ReadAuthorities(name, "ssl_client_certificate", c.authorities)
 	if c.unchecked {
-		in.Remark("ssl_verify_client optional_no_ca: unless the configuration tests $ssl_client_verify, a certificate that anybody made names any user there. Here every certificate is verified")
+		in.Remark("ssl_verify_client optional_no_ca: unless the configuration tests $ssl_client_verify, a certificate that anyone made names any user there. Here every certificate is verified")
 	}
 	for _, depth := range c.depths {
 		in.Remark("ssl_verify_depth " + escape.Printable(depth, escape.Short) + " is not read: trust: {max_depth: …} on the port bounds the length of a chain")

@@ -14,13 +14,13 @@ import (
 // carryPatterns carries the patterns in their order. One that is not carried limits those after
 // it: there the first that matches decides.
 func (t *translation) carryPatterns(r *role) {
-	var before []*entry  // not carried, or nobody
+	var before []*entry  // not carried, or without a user
 	var carried []*entry // narrower than there: what they do not match here, a later one must not
 	for _, e := range r.block.patterns {
 		l := t.in.Line(e.place, e.text())
 		user := t.userOf(r, e.value)
 		if user == "" {
-			l.Carry("nobody, unless a later line is carried")
+			l.Carry("no user, unless a later line is carried")
 			before = append(before, e)
 			continue
 		}
@@ -57,7 +57,7 @@ func (t *translation) carryPatterns(r *role) {
 			m.Issuer, ok = l.Issuer(nil)
 		}
 		if ok && !t.guard(l, m) {
-			l.Skip("a name that differs in case alone is nobody there", "")
+			l.Skip("a name that differs in case alone has no user there", "")
 			ok = false
 		}
 		if !ok || !l.Map(m) {
@@ -107,7 +107,7 @@ func disjoint(a, b *regex.Pattern) bool {
 	return a.AtEnd && b.AtEnd && !strings.HasSuffix(first, second) && !strings.HasSuffix(second, first)
 }
 
-// guard refuses the names of a pattern that nginx takes for nobody. It returns false if the pattern
+// guard refuses the names of a pattern that have no user in nginx. It returns false if the pattern
 // must be left out: an exact key of nginx refuses a name in upper and lower case alike.
 func (t *translation) guard(l *importer.Line, m importer.Mapping) bool {
 	open, err := dn.Parse(m.Value)
@@ -115,7 +115,7 @@ func (t *translation) guard(l *importer.Line, m importer.Mapping) bool {
 		return true // Map reports it
 	}
 	carried := true
-	for _, n := range t.nobody {
+	for _, n := range t.noUser {
 		captured, ok := captureFold(open, n.name)
 		if !ok {
 			continue
@@ -127,7 +127,7 @@ func (t *translation) guard(l *importer.Line, m importer.Mapping) bool {
 			n.line.Map(same)
 		}
 		if !t.options.SameCase && strings.ContainsAny(captured, letters) {
-			n.line.Limit(fmt.Sprintf("a name that differs from this key in case alone is nobody there, and a user by line %d here", l.Place.Line), "--same-case, if the authority issues no two such names")
+			n.line.Limit(fmt.Sprintf("a name that differs from this key in case alone has no user there, and a user by line %d here", l.Place.Line), "--same-case, if the authority issues no two such names")
 			carried = false
 		}
 	}

@@ -3,7 +3,7 @@ package pgident
 import "strings"
 
 // alwaysCaptures reports whether a regular expression has a text for its first capture whenever it
-// matches. It may say no where that is so.
+// matches. It may return false where that is so.
 func alwaysCaptures(text string) bool {
 	depth, captured, firstAt := 0, false, -1
 	for i := 0; i < len(text); i++ {

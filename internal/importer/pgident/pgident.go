@@ -39,7 +39,7 @@ func Read(in *importer.Import, name string, o Options) error {
 	keys := map[string]importer.Key{"CN": importer.CommonNameKey(), "DN": importer.OpenSSLKey(false)}
 	key, ok := keys[o.ClientName]
 	if !ok {
-		return &configerror.Error{What: fmt.Sprintf("--clientname: %q", o.ClientName), Hint: "CN or DN, as clientname in pg_hba.conf says; CN if it says nothing"}
+		return &configerror.Error{What: fmt.Sprintf("--clientname: %q", o.ClientName), Hint: "CN or DN, as clientname in pg_hba.conf; CN if it is absent"}
 	}
 	f := &file{in: in, main: name, maps: map[string][]*entry{}}
 	if err := f.read(name, 0); err != nil {
@@ -50,7 +50,7 @@ func Read(in *importer.Import, name string, o Options) error {
 		return err
 	}
 	t := &translation{in: in, options: o, key: key, keys: in.NewKeys(key), entries: f.maps[chosen]}
-	in.Remark(fmt.Sprintf("the system users are the %s of certificates, as --clientname says: pg_hba.conf has it, and the file alone does not show it", map[string]string{"CN": "common names", "DN": "subjects"}[o.ClientName]))
+	in.Remark(fmt.Sprintf("the system users are the %s of certificates, from --clientname: pg_hba.conf has it, and the file alone does not show it", map[string]string{"CN": "common names", "DN": "subjects"}[o.ClientName]))
 	in.Remark("there a certificate may be several users, and the client chooses; here it is one: an exact line decides before a regular expression, and of two lines that are alike neither")
 	in.Remark("databases, roles and pg_hba.conf are not read: who may do what is yours to write into policy.csv")
 	in.SourceUsers = t.users
@@ -73,7 +73,7 @@ func (f *file) choose(name string) (string, error) {
 	case name != "" && f.maps[name] == nil:
 		return "", &configerror.Error{File: f.main, What: fmt.Sprintf("--map: the file has no map %q", name), Hint: "the maps are " + names("")}
 	case name == "" && len(f.names) > 1:
-		return "", &configerror.Error{File: f.main, What: "the file has several maps: " + names(""), Hint: "--map NAME, as map in pg_hba.conf says, for one at a time"}
+		return "", &configerror.Error{File: f.main, What: "the file has several maps: " + names(""), Hint: "--map NAME, as map in pg_hba.conf, for one at a time"}
 	case name == "" && len(f.names) == 1:
 		name = f.names[0]
 	case name != "" && len(f.names) > 1:
@@ -106,7 +106,7 @@ func (t *translation) carry() {
 		l := t.in.Line(e.place, e.text)
 		switch {
 		case e.isExpression && strings.Contains(e.user, `\1`) && !alwaysCaptures(e.system[1:]):
-			l.Limit(`the expression may match without a text for \1: then PostgreSQL refuses the certificate, whatever the lines after it say`, "write an expression that always has a text for it, or remove the line")
+			l.Limit(`the expression may match without a text for \1: then PostgreSQL refuses the certificate, whatever the lines after it are`, "write an expression that always has a text for it, or remove the line")
 			for _, later := range t.entries[i+1:] {
 				t.in.Line(later.place, later.text).Skip(fmt.Sprintf("line %d may refuse its certificates", e.place.Line), "")
 			}

@@ -1,4 +1,4 @@
-// Package regex reads the regular expressions of other programs, as far as what they match can be told
+// Package regex reads the regular expressions of other programs, as far as what they match can be determined
 // exactly. They are written anew: none runs as it is.
 package regex
 

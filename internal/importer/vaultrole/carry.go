@@ -67,7 +67,7 @@ func (r *roles) carryRole(one *role, user string) (carried bool) {
 		if one.meets(c) {
 			carried = one.line.Map(r.Certificates.Add(one.line.File, c).Fingerprint(user)) || carried
 		} else {
-			one.line.Carry("its certificate does not meet its own constraints, and nobody logs in by it")
+			one.line.Carry("its certificate does not meet its own constraints, and no user logs in with it")
 		}
 	}
 	if len(one.authorities) == 0 {
@@ -97,7 +97,7 @@ func (r *roles) carryRole(one *role, user string) (carried bool) {
 	return carried
 }
 
-// carryNames writes the mappings of a role whose only constraint is a list that mappings can say.
+// carryNames writes the mappings of a role whose only constraint is a list that mappings can express.
 // Otherwise it returns why that is not so.
 func (r *roles) carryNames(one *role, user string, carried *bool) (why string) {
 	switch {
@@ -109,7 +109,7 @@ func (r *roles) carryNames(one *role, user string, carried *bool) (why string) {
 	list := one.constraints[0]
 	kind := kinds[list.key]
 	if kind == "" {
-		return "no mapping says " + list.key
+		return "no mapping has " + list.key
 	}
 	for _, pattern := range list.patterns {
 		base, isPattern := strings.CutSuffix(pattern, "/*")

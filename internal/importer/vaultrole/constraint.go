@@ -13,7 +13,7 @@ type constraint struct {
 	patterns []string
 }
 
-// kinds are the lists that a kind of mapping says, and the kind.
+// kinds are the lists that a kind of mapping can express, and the kind.
 var kinds = map[string]string{"allowed_uri_sans": "uri", "allowed_dns_sans": "dns", "allowed_email_sans": "email"}
 
 // constraintKeys are the lists of patterns.

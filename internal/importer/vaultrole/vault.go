@@ -121,7 +121,7 @@ func (r *roles) read(n *yaml.Node, name string) {
 		}
 	}
 	if r.Bool(top["ocsp_enabled"], "ocsp_enabled", false) {
-		r.Remark("ocsp_enabled is not carried: ocsp in the trust of the port says so here")
+		r.Remark("ocsp_enabled is not carried: ocsp in the trust of the port sets it here")
 	}
 	r.all = append(r.all, one)
 }

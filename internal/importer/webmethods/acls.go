@@ -10,7 +10,7 @@ import (
 )
 
 // acl is an access control list: a user in a denied group may not call a service, another one in
-// an allowed group may, and nobody else.
+// an allowed group may, and no others.
 type acl struct {
 	name        string
 	line        *importer.Line
@@ -124,7 +124,7 @@ func (s *instance) use(a *acl) *acl {
 	return a
 }
 
-// without removes the rules of an ACL: nobody gets in.
+// without removes the rules of an ACL: no user gets in.
 func (a *acl) without() *acl {
 	a.subjects, a.denied, a.granting = nil, nil, nil
 	return a

@@ -65,7 +65,7 @@ func (s *instance) checkUsage(rows []tableRow) error {
 	return &configerror.Error{File: s.options.CertMap, What: what, Hint: "--usage NUMBER: compare a line with the usage that Security > Certificates > Client Certificates of the Administrator shows"}
 }
 
-// isSSL reports whether the text of a usage says what it is.
+// isSSL reports whether a usage is given by its text.
 func isSSL(usage string) bool { return strings.EqualFold(usage, "SSL Authentication") }
 
 // readMapping adds the mapping of a row, or reports why not.
@@ -74,7 +74,7 @@ func (s *instance) readMapping(row tableRow, users map[string]*user, source map[
 	usage := row.cells["cert_usage"]
 	l := s.in.Line(importer.Place{File: s.options.CertMap, Line: row.line}, fmt.Sprintf("CERT_USER=%s, CERT_USAGE=%s", row.cells["cert_user"], usage))
 	if usage != s.options.Usage && (s.options.Usage != "" || !isSSL(usage)) {
-		l.Carry("another usage than SSL authentication: the certificate logs nobody in")
+		l.Carry("another usage than SSL authentication: the certificate logs no user in")
 		return nil
 	}
 	cert, err := importer.ParseLeaf(row.cells["cert_bytes"])
@@ -94,7 +94,7 @@ func (s *instance) readMapping(row tableRow, users map[string]*user, source map[
 			return nil
 		}
 		if len(s.groupsOf[name]) > 0 || len(s.groupsOf[row.cells["cert_user"]]) > 0 {
-			l.Skip("a group of users.cnf names the user, who is not in that file: the groups cannot be told", "write the mapping and the groups by hand")
+			l.Skip("a group of users.cnf names the user, who is not in that file: the groups are not known", "write the mapping and the groups by hand")
 			return nil
 		}
 		here, ok := s.names.user(l, name)

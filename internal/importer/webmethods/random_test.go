@@ -151,7 +151,7 @@ func (s *source) reachable(service, port string) bool {
 	})
 }
 
-// may is the decision of Integration Server. No ACL of the name Deleted exists: for nobody.
+// may is the decision of Integration Server. No ACL of the name Deleted exists: it lets no user in.
 func (s *source) may(user, service, port string) bool {
 	all := s.model
 	all.open, all.listed = map[string]bool{port: s.reachable(service, port)}, nil

@@ -96,15 +96,15 @@ func (s *instance) ownACLs() map[string]string {
 	return out
 }
 
-// aclFor returns the ACL of a service, or reports that there is none: then nobody may call it.
+// aclFor returns the ACL of a service, or reports that there is none: then no user may call it.
 func (s *instance) aclFor(v *service) *acl {
 	name := s.aclOf(v.name)
 	a := s.acls[name]
 	switch {
 	case a == nil && name == "WmPrivate":
-		v.line.Carry("WmPrivate is for nobody: no rule")
+		v.line.Carry("WmPrivate lets no user in: no rule")
 	case a == nil:
-		v.line.Skip("there is no ACL "+name+" in acls.cnf: here nobody may call it", "give it another ACL in the source")
+		v.line.Skip("there is no ACL "+name+" in acls.cnf: here no user may call it", "give it another ACL in the source")
 	default:
 		return s.use(a)
 	}
@@ -127,7 +127,7 @@ func (s *instance) writePort(v *service, p *port, a *acl) {
 	}
 	s.expect(v, p, a, complete)
 	if len(a.subjects) == 0 {
-		v.line.Carry("the ACL " + a.name + " lets nobody in here: no rule")
+		v.line.Carry("the ACL " + a.name + " lets no user in here: no rule")
 	}
 }
 
@@ -157,7 +157,7 @@ func (s *instance) writeDenials(v *service) {
 }
 
 // expect adds the decisions of the source for a service on a port: for a user who may call it,
-// and for one who may not. allowed is false if nobody may.
+// and for one who may not. allowed is false if no user may.
 func (s *instance) expect(v *service, p *port, a *acl, allowed bool) {
 	yes, no := s.samples(a)
 	for _, t := range v.targets() {

@@ -25,7 +25,7 @@ const (
 	maxGroups  = 1000
 )
 
-// readUsers reads users.cnf. Both a user and a group say who is in whom.
+// readUsers reads users.cnf. Both the user and the group list a membership.
 func (s *instance) readUsers() error {
 	d, err := s.readConfig("users.cnf")
 	if err != nil {
@@ -97,7 +97,7 @@ func (s *instance) readUser(d *document, e entry, denied map[string]bool) error 
 	return nil
 }
 
-// builtInGroups returns the groups that hold a user without being said.
+// builtInGroups returns the groups that hold every user implicitly.
 func (s *instance) builtInGroups(u *user) []string {
 	if u.name == defaultUser {
 		return []string{everybody, anonymous}
@@ -124,7 +124,7 @@ func (s *instance) groupsAbout(u *user, members []string) map[string]bool {
 	return out
 }
 
-// isMember reports whether a group holds a user. If only one of the two says so, or the group is
+// isMember reports whether a group holds a user. If only one of the two lists it, or the group is
 // Anonymous, the membership is not carried. If an ACL denies the group, then neither is the user:
 // the denial could not be carried.
 func (s *instance) isMember(u *user, name string, members []string, denied map[string]bool) bool {
@@ -135,7 +135,7 @@ func (s *instance) isMember(u *user, name string, members []string, denied map[s
 	case u.name != defaultUser && inside[anonymous]:
 		why, hint = "the user is in the group Anonymous, which holds no named user here", "remove the user from the group"
 	case g == nil || !g.members[u.name] || !slices.Contains(members, name):
-		why, hint = "of the user and the group "+escape.Quote(name, escape.Short)+" only one says that the user is a member", "add or remove the membership in the source"
+		why, hint = "of the user and the group "+escape.Quote(name, escape.Short)+" only one lists the membership", "add or remove the membership in the source"
 	case slices.ContainsFunc(slices.Collect(maps.Keys(inside)), func(g string) bool { return s.groups[g] != nil && s.groups[g].disabled }):
 		why, hint = "the group "+escape.Quote(name, escape.Short)+", or one that holds it, is disabled", "enable the group in the source, or remove it"
 	default:

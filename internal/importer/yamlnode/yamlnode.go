@@ -1,5 +1,5 @@
 // Package yamlnode reads YAML and JSON of other programs node by node. A key that stands twice, a
-// merge of keys and a value of another type are errors; keys that nobody asks for are passed over.
+// merge of keys and a value of another type are errors; keys that no reader asks for are passed over.
 package yamlnode
 
 import (

@@ -65,7 +65,7 @@ func (d *Duplex) Carry(w http.ResponseWriter, r *http.Request) {
 	go func() {
 		defer close(received)
 		if _, err := io.Copy(d.to, r.Body); err != nil {
-			d.from.Close() // the stream was reset or d is not read: later writes would reach nobody
+			d.from.Close() // the stream was reset or d is not read: later writes would have no reader
 		}
 		d.to.Close()
 	}()

@@ -7,7 +7,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/storetest"
 )
 
-// Three nodes follow the store: a commit is in effect through TLS, an outage of the store refuses nobody, and
+// Three nodes follow the store: a commit is in effect through TLS, an outage of the store refuses no caller, and
 // the first commit after it is in effect at once.
 func TestThreeNodesFollowTheStore(t *testing.T) {
 	t.Parallel()
