@@ -106,7 +106,7 @@ func TestApacheConfigurations(t *testing.T) {
 		"no user name":          {conf: apacheSite(staff), users: apacheUsers + "/O=Acme/CN=old carol:xxj31ZMTZzkVA\n", want: []string{`"old carol" is not a user name`}},
 		"no common name":        {conf: apacheSite(staff), users: apacheUsers + "/O=Acme/OU=x:xxj31ZMTZzkVA\n/CN=a/CN=b:xxj31ZMTZzkVA\n", want: []string{"its subject has no common name, or several", "--rename /O=Acme/OU=x=NAME"}},
 		"a slash in a value":    {conf: apacheSite(staff), users: apacheUsers + "/O=Acme/Sub/CN=x:xxj31ZMTZzkVA\n", want: []string{"its subject has no common name, or several"}},
-		"an unknown hash":       {conf: apacheSite(staff), users: apacheUsers + "/O=Acme/CN=x:$2y$05$abc\n", want: []string{"it cannot be told whether the hash is of password"}, not: "2y"},
+		"an unknown hash":       {conf: apacheSite(staff), users: apacheUsers + "/O=Acme/CN=x:$2y$05$abc\n", want: []string{"it is not known whether the hash is of password"}, not: "2y"},
 		"a password":            {conf: apacheSite(staff), users: apacheUsers + "dave:$apr1$abcdefgh$FBwExRW4dCc8aL.OvjpIE1\n", want: []string{"this user logs in with a password"}},
 		"a long line":           {conf: apacheSite(staff), users: "/CN=" + strings.Repeat("a", 9000) + ":x\n", want: []string{"users:1: a line of more than 8190 bytes"}},
 		"no group line":         {conf: apacheSite(staff), groups: "staff alice\n", want: []string{"groups:1: this is no line of an AuthGroupFile"}},
