@@ -66,9 +66,9 @@ func (h *hungStore) At(ctx context.Context, number uint64) (*source.Generation, 
 	return h.Store.At(ctx, number)
 }
 
-func (h *hungStore) Tell(ctx context.Context, r source.Report) error {
+func (h *hungStore) PutReport(ctx context.Context, r source.Report) error {
 	h.wait()
-	return h.Store.Tell(ctx, r)
+	return h.Store.PutReport(ctx, r)
 }
 
 // A store that hangs makes no answer of the page wait for ever: the fleet is shown without it, edits and rollbacks say that they
