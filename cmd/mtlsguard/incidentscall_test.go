@@ -66,6 +66,7 @@ func (n *nightSite) send(c call) answerAtNight {
 	if c.edit != nil {
 		c.edit(r)
 	}
+	logged := n.handshakeLines()
 	res, err := client.Do(r)
 	for range 3 { // an alert is lost if the connection is reset before the client reads it
 		if errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) {
@@ -73,6 +74,10 @@ func (n *nightSite) send(c call) answerAtNight {
 		}
 	}
 	if err != nil {
+		if strings.Contains(err.Error(), "remote error: tls: ") {
+			// The client has the alert before the log has its line: the next request must not be first.
+			testkit.Eventually(n, "the refused handshake is logged", func() bool { return n.handshakeLines() > logged })
+		}
 		return answerAtNight{err: err}
 	}
 	defer res.Body.Close()
@@ -83,4 +88,10 @@ func (n *nightSite) send(c call) answerAtNight {
 		out.reason, out.reference = problem.Reason, problem.Reference
 	}
 	return out
+}
+
+// handshakeLines returns the number of handshakes in the log.
+func (n *nightSite) handshakeLines() int {
+	n.Helper()
+	return strings.Count(n.get("server.log"), `"event":"handshake"`)
 }
