@@ -132,7 +132,7 @@ func (c *directConn) readAnswer(r *http.Request) (*http.Response, error) {
 			return nil, err
 		}
 		if res.StatusCode < http.StatusContinue || res.StatusCode >= http.StatusOK || res.StatusCode == http.StatusSwitchingProtocols {
-			return res, nil // 101 is an error later: nobody has asked for an upgrade
+			return res, nil // 101 is an error later: no such request asks for an upgrade
 		}
 		if trace != nil && trace.Got1xxResponse != nil {
 			if err := trace.Got1xxResponse(res.StatusCode, textproto.MIMEHeader(res.Header)); err != nil {
