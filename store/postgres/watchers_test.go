@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/source"
 )
 
@@ -97,6 +98,7 @@ func figures(all []time.Duration) string {
 }
 
 func TestHundredNodesHaveACommitWithinASecond(t *testing.T) {
+	testkit.SkipUnderRace(t, "it measures; TestStoreKeepsItsPromises runs the same code")
 	c := ownCluster(t)
 	w := newWatchers(t, c, 100)
 	var each, last []time.Duration
