@@ -15,6 +15,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/internal/testkit"
@@ -171,22 +173,29 @@ func TestCloseRemovesItsOwnSocketOnly(t *testing.T) {
 }
 
 // Every user who may read the folder can lock it. That neither keeps a server from starting nor
-// from ending.
+// from ending. The time that the server waits for the lock passes in a bubble.
 // Covers L16.
 func TestLockOfAStrangerIsIgnored(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "status.sock")
-	unlock, err := lockFolder(filepath.Dir(path), lockTimeout) // as a stranger's program would
-	must(t, err)
-	defer unlock()
-	s := listen(t, path, report)
-	if r, err := Read(path); err != nil || !r.Ready {
-		t.Errorf("%+v, %v", r, err)
-	}
-	s.Close()
-	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("the socket was left behind: %v", err)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		unlock, err := lockFolder(filepath.Dir(path), lockTimeout) // as a stranger's program would
+		must(t, err)
+		defer unlock()
+		start := time.Now()
+		s, err := Listen(path, report)
+		must(t, err)
+		if r, err := Read(path); err != nil || !r.Ready {
+			t.Errorf("%+v, %v", r, err)
+		}
+		s.Close()
+		if took := time.Since(start); took < 2*lockTimeout || took > 3*lockTimeout {
+			t.Errorf("start and end took %v, want %v for each", took, lockTimeout)
+		}
+		if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("the socket was left behind: %v", err)
+		}
+	})
 }
 
 // A server that ends looks at its socket and removes it under the lock of those that start: one
@@ -246,7 +255,7 @@ func TestSilentPeersCostNothingForEver(t *testing.T) {
 	large := &Report{Config: strings.Repeat("x", 1<<20)} // more than the kernel buffers
 	before := runtime.NumGoroutine()
 	s := listen(t, path, func() *Report { return large })
-	for range 2 * maxPeers {
+	for range maxPeers { // all places
 		c, err := net.Dial("unix", path)
 		must(t, err)
 		defer c.Close()
