@@ -6,7 +6,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
-	"flag"
 	"io"
 	"log"
 	"net"
@@ -33,10 +32,7 @@ import (
 // TestMain allows more parallel tests than processors: a parallel test of this package mostly
 // waits for its connections.
 func TestMain(m *testing.M) {
-	flag.Parse()
-	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue {
-		f.Value.Set("12")
-	}
+	testkit.AllowParallel(12)
 	os.Exit(m.Run())
 }
 

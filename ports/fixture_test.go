@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"log/slog"
@@ -27,10 +26,7 @@ import (
 // waits for a limit. Tests that measure memory, or that load
 // the processors, are not parallel.
 func TestMain(m *testing.M) {
-	flag.Parse()
-	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue {
-		f.Value.Set("24")
-	}
+	testkit.AllowParallel(24)
 	os.Exit(m.Run())
 }
 

@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/json"
-	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -16,6 +15,7 @@ import (
 	"testing"
 
 	"github.com/mtlsguard/mtlsguard/forwarded"
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 	"github.com/mtlsguard/mtlsguard/ports"
 	"github.com/mtlsguard/mtlsguard/reverse"
@@ -42,10 +42,7 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
-	flag.Parse()
-	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue {
-		f.Value.Set("8")
-	}
+	testkit.AllowParallel(8)
 	os.Exit(m.Run())
 }
 

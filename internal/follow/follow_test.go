@@ -132,49 +132,53 @@ func TestSourceIsAskedWhateverItsWatchDoes(t *testing.T) {
 // A source that answers and announces nothing is one event, not one for each look.
 func TestUnannouncedChangesAreOneEvent(t *testing.T) {
 	t.Parallel()
-	var watches atomic.Int32
-	n := newNode(t, time.Minute, func(s source.Store) source.Source {
-		return watched{s, func(context.Context, *source.Generation) error { watches.Add(1); return errors.New("no LISTEN") }}
+	synctest.Test(t, func(t *testing.T) {
+		var watches atomic.Int32
+		n := newNode(t, time.Minute, func(s source.Store) source.Source {
+			return watched{s, func(context.Context, *source.Generation) error { watches.Add(1); return errors.New("no LISTEN") }}
+		})
+		testkit.Eventually(t, "some watches", func() bool { return watches.Load() > 3 })
+		if got := n.count(follow.NotHeard); got != 1 {
+			t.Errorf("%d events", got)
+		}
+		if s := n.State(); s.Err == nil || !s.Connected {
+			t.Errorf("state: %+v", s)
+		}
 	})
-	testkit.Eventually(t, "some watches", func() bool { return watches.Load() > 3 })
-	if got := n.count(follow.NotHeard); got != 1 {
-		t.Errorf("%d events", got)
-	}
-	if s := n.State(); s.Err == nil || !s.Connected {
-		t.Errorf("state: %+v", s)
-	}
 }
 
 // A refused generation is not tried again by itself, and at once after Retry or at its time.
 func TestRefusedGenerationIsTriedAgainWithAReason(t *testing.T) {
 	t.Parallel()
-	n := newNode(t, 20*time.Millisecond, func(s source.Store) source.Source { return s })
-	n.refuse[2] = time.Time{}
-	n.commit()
-	refusals := func() int { return n.count(follow.Refused) }
-	testkit.Eventually(t, "generation 2 to be refused", func() bool { return refusals() == 1 })
-	heard := n.State().Heard
-	testkit.Eventually(t, "some looks", func() bool { return n.State().Heard.Sub(heard) > 100*time.Millisecond })
-	if got := refusals(); got != 1 {
-		t.Errorf("it was tried %d times", got)
-	}
-	n.Retry()
-	testkit.Eventually(t, "another try", func() bool { return refusals() == 2 })
-	n.mu.Lock()
-	delete(n.refuse, 2)
-	n.mu.Unlock()
-	n.Retry()
-	n.waitFor(2)
+	synctest.Test(t, func(t *testing.T) {
+		n := newNode(t, 20*time.Millisecond, func(s source.Store) source.Source { return s })
+		n.refuse[2] = time.Time{}
+		n.commit()
+		refusals := func() int { return n.count(follow.Refused) }
+		testkit.Eventually(t, "generation 2 to be refused", func() bool { return refusals() == 1 })
+		heard := n.State().Heard
+		testkit.Eventually(t, "some looks", func() bool { return n.State().Heard.Sub(heard) > 100*time.Millisecond })
+		if got := refusals(); got != 1 {
+			t.Errorf("it was tried %d times", got)
+		}
+		n.Retry()
+		testkit.Eventually(t, "another try", func() bool { return refusals() == 2 })
+		n.mu.Lock()
+		delete(n.refuse, 2)
+		n.mu.Unlock()
+		n.Retry()
+		n.waitFor(2)
 
-	n.mu.Lock()
-	n.refuse[3] = time.Now().Add(300 * time.Millisecond)
-	n.mu.Unlock()
-	n.commit()
-	testkit.Eventually(t, "generation 3 to be refused", func() bool { return refusals() == 3 })
-	n.waitFor(3)
-	if s := n.State(); s.Refused != nil || s.Err != nil {
-		t.Errorf("state: %+v", s)
-	}
+		n.mu.Lock()
+		n.refuse[3] = time.Now().Add(300 * time.Millisecond)
+		n.mu.Unlock()
+		n.commit()
+		testkit.Eventually(t, "generation 3 to be refused", func() bool { return refusals() == 3 })
+		n.waitFor(3)
+		if s := n.State(); s.Refused != nil || s.Err != nil {
+			t.Errorf("state: %+v", s)
+		}
+	})
 }
 
 // Of many generations the newest wins, and each commit is seen.
@@ -191,19 +195,21 @@ func TestNewestWins(t *testing.T) {
 // An outage is two events, however long it lasts, and a report that was not taken follows later.
 func TestOutageIsTwoEvents(t *testing.T) {
 	t.Parallel()
-	n := newNode(t, 20*time.Millisecond, func(s source.Store) source.Source { return s })
-	for range 2 {
-		n.store.Break(io.ErrUnexpectedEOF)
-		testkit.Eventually(t, "the outage", func() bool { return !n.State().Connected })
-		n.store.Break(nil)
-		n.waitFor(n.commit())
-	}
-	if down, up := n.count(follow.Unreachable), n.count(follow.Reachable); down != 2 || up != 2 {
-		t.Errorf("%d outages began, and %d ended", down, up)
-	}
-	testkit.Eventually(t, "the report", func() bool {
-		reports, err := n.store.Reports(t.Context())
-		return err == nil && len(reports) == 1 && reports[0].Number == n.newest.Manifest.Number
+	synctest.Test(t, func(t *testing.T) {
+		n := newNode(t, 20*time.Millisecond, func(s source.Store) source.Source { return s })
+		for range 2 {
+			n.store.Break(io.ErrUnexpectedEOF)
+			testkit.Eventually(t, "the outage", func() bool { return !n.State().Connected })
+			n.store.Break(nil)
+			n.waitFor(n.commit())
+		}
+		if down, up := n.count(follow.Unreachable), n.count(follow.Reachable); down != 2 || up != 2 {
+			t.Errorf("%d outages began, and %d ended", down, up)
+		}
+		testkit.Eventually(t, "the report", func() bool {
+			reports, err := n.store.Reports(t.Context())
+			return err == nil && len(reports) == 1 && reports[0].Number == n.newest.Manifest.Number
+		})
 	})
 }
 

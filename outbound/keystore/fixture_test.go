@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 	"github.com/mtlsguard/mtlsguard/outbound"
 	jks "github.com/pavlo-v-chernykh/keystore-go/v4"
@@ -20,6 +21,13 @@ var (
 	alice = sub.Leaf("alice")
 	bob   = ca.Leaf("bob")
 )
+
+// TestMain allows more parallel tests than processors: those that write files wait for the time that
+// these must stay unchanged.
+func TestMain(m *testing.M) {
+	testkit.AllowParallel(8)
+	os.Exit(m.Run())
+}
 
 const password = "correct horse"
 
