@@ -30,6 +30,9 @@ function watch(page) {
     complaints.push(`dialog: ${dialog.message()}`);
     dialog.dismiss();
   });
+  // Playwright tells the browser to hand over its file choosers when it has the first listener, and
+  // does not wait: with this one it has done so long before choose presses Enter.
+  page.on("filechooser", () => {});
 }
 
 // find returns the locator of an element by its role and its accessible name.
