@@ -4,7 +4,7 @@
 //	go run ./bench -only bare,twin,guard,nginx,haproxy,caddy
 //	go run ./bench -only bare,serve,nginx,haproxy,caddy-proxy
 //	go run ./bench -only bare,guard:10:10,guard:100000:1000000 -scenarios full,resumed
-//	go run ./bench -only bare,guard -idle 2000
+//	go run ./bench -only bare,guard -idle 900
 //	go run ./bench -watch 2m -rules 100000 -mappings 1000000
 //	go run ./bench -reload -rules 100000 -mappings 1000000 -revoked 100000 -ports 30
 //	go run ./bench -reloads 20 -rules 100000 -mappings 1000000

@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -322,8 +323,10 @@ func background(tb testing.TB, cmd *exec.Cmd, addr string) {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
+		late := time.AfterFunc(10*time.Second, func() { _ = cmd.Process.Kill() })
+		defer late.Stop()
+		_ = cmd.Process.Signal(syscall.SIGTERM) // nginx ends its workers
+		_ = cmd.Wait()                          // an error: the signal has ended it
 	})
 	network := "tcp"
 	if filepath.IsAbs(addr) {
