@@ -110,14 +110,15 @@ func (a *app) run(args []string) (code int, hint string, err error) {
 		}
 	}()
 	var c cli
-	parser, err := kong.New(&c, kong.Name("mtlsguard"),
+	args = console.ExpandWords(args)
+	parser, err := kong.New(&c, kong.Name("mtlsguard"), console.OnlyCommand(c, args),
 		kong.Description("Explain, check and edit mtlsguard's client certificates, users and policies."),
 		kong.Writers(a.stdout, a.stderr), kong.Exit(func(status int) { panic(exitStatus(status)) }),
 		kong.Help(console.PrintHelp), kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}))
 	if err != nil {
 		return exitInvalid, "", err
 	}
-	parsed, err := parser.Parse(console.ExpandWords(args))
+	parsed, err := parser.Parse(args)
 	if err != nil {
 		return exitInvalid, usageHint(err), err
 	}

@@ -104,14 +104,15 @@ func (a *app) run(args []string, stderr io.Writer) (code int, hint string, err e
 		}
 	}()
 	var c cli
-	parser, err := kong.New(&c, kong.Name("mtlsguard-fleet"),
+	args = console.ExpandWords(args)
+	parser, err := kong.New(&c, kong.Name("mtlsguard-fleet"), console.OnlyCommand(c, args),
 		kong.Description("Edit and watch the generations of a fleet: the users, policy and trust that many nodes share."),
 		kong.Writers(a.stdout, stderr), kong.Exit(func(status int) { panic(exitStatus(status)) }),
 		kong.Vars{"storeSchemes": storeflag.Schemes()}, kong.Help(console.PrintHelp), kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}))
 	if err != nil {
 		return exitInvalid, "", err
 	}
-	parsed, err := parser.Parse(console.ExpandWords(args))
+	parsed, err := parser.Parse(args)
 	if err != nil {
 		return exitInvalid, usageHint(err), err
 	}
