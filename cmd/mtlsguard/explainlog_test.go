@@ -41,7 +41,7 @@ func TestLineOfALogIsExplainedWithoutTheCertificate(t *testing.T) {
 			site := serveLogged(t)
 			if row.users != "" {
 				replace(t, "users.yaml", "user: orders-api,=>user: orders-api, "+row.users+",")
-				site.reloaded()
+				site.reload()
 			}
 			site.request("internal", "alice", "GET", "/whoami") // other lines do not disturb
 			reference := site.request(row.port, row.cert, row.method, row.path)

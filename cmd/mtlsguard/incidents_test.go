@@ -48,7 +48,7 @@ func TestIncidentIsMendedByOneCommand(t *testing.T) {
 // reloads most of the time.
 func runIncidents(t *testing.T, all []incident) {
 	t.Helper()
-	places := make(chan struct{}, 6)
+	places := make(chan struct{}, 12)
 	var running sync.WaitGroup
 	for _, i := range all {
 		running.Go(func() {

@@ -168,7 +168,7 @@ func (n *nightSite) mapPartner(p *testpki.Pair) {
 // start serves the files until the test ends.
 func (n *nightSite) start() {
 	n.Helper()
-	if err := serveSiteWith(n.options, n.dir, func(k, v string) { n.addrs[strings.ToLower(k)] = v }, n.Cleanup); err != nil {
+	if _, err := serveSiteWith(n.options, n.dir, func(k, v string) { n.addrs[strings.ToLower(k)] = v }, n.Cleanup); err != nil {
 		n.Fatal(err)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"testing"
 
@@ -35,6 +36,7 @@ func runTests(m *testing.M) int {
 		panic(err)
 	}
 	os.Setenv("PATH", dir+string(filepath.ListSeparator)+os.Getenv("PATH"))
+	debug.SetGCPercent(400) // the tests allocate much and keep little
 	return m.Run()
 }
 
@@ -124,18 +126,19 @@ func writeSite(dir string) error {
 
 // serveSite serves a folder's configuration until the end of the test.
 func serveSite(dir string, setenv func(key, value string), atEnd func(func())) error {
-	return serveSiteWith(mtlsguard.Options{StatusSocket: filepath.Join(dir, "status.sock")}, dir, setenv, atEnd)
+	_, err := serveSiteWith(mtlsguard.Options{StatusSocket: filepath.Join(dir, "status.sock")}, dir, setenv, atEnd)
+	return err
 }
 
 // serveSiteWith does the same with options.
-func serveSiteWith(o mtlsguard.Options, dir string, setenv func(key, value string), atEnd func(func())) error {
+func serveSiteWith(o mtlsguard.Options, dir string, setenv func(key, value string), atEnd func(func())) (*mtlsguard.Server, error) {
 	ctx, stop := context.WithCancel(context.Background())
 	ready, ended := make(chan struct{}), make(chan error, 1)
 	o.Ready = func() { close(ready) }
 	server, err := mtlsguard.Open(filepath.Join(dir, "mtlsguard.yaml"), o)
 	if err != nil {
 		stop()
-		return err
+		return nil, err
 	}
 	go func() { ended <- server.Serve(ctx, http.HandlerFunc(whoami)) }()
 	atEnd(func() {
@@ -146,10 +149,10 @@ func serveSiteWith(o mtlsguard.Options, dir string, setenv func(key, value strin
 	case <-ready:
 	case err := <-ended:
 		ended <- err
-		return err
+		return nil, err
 	}
 	for _, p := range server.Ports() {
 		setenv(strings.ToUpper(p.Name()), p.Addr().String())
 	}
-	return nil
+	return server, nil
 }

@@ -144,7 +144,7 @@ func TestCheckSaysWhatJavaWouldNotSend(t *testing.T) {
 	if modules, _ := exec.Command(java, "--list-modules").Output(); !bytes.Contains(modules, []byte("jdk.compiler")) {
 		testkit.Skip(t, "java cannot compile; the Debian package is default-jdk-headless")
 	}
-	out, err := exec.CommandContext(t.Context(), java, append([]string{"-XX:TieredStopAtLevel=1"}, arguments...)...).CombinedOutput()
+	out, err := exec.CommandContext(t.Context(), java, append([]string{"-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"}, arguments...)...).CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}

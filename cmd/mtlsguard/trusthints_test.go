@@ -101,8 +101,9 @@ func TestHintForASelfSignedCAMakesALeaf(t *testing.T) {
 // inspect says what would happen to the certificate if it were presented. Covers T3, T6.
 func TestInspectAgreesAboutUnsupportedAlgorithms(t *testing.T) {
 	trustSite(t, "trust: {anchors: [client-ca.pem]}")
-	shell(t, `openssl req -x509 -newkey rsa:2048 -nodes -keyout ca-key.pem -subj /CN=x -out ca.pem
-openssl req -new -newkey rsa:2048 -nodes -keyout k.pem -subj /CN=alice -out csr
+	put(t, "ca-key.pem", string(testkit.RSAKeyPEM(t, 2048)))
+	shell(t, `openssl req -x509 -key ca-key.pem -subj /CN=x -out ca.pem
+openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout k.pem -subj /CN=alice -out csr
 openssl genpkey -algorithm ed448 -out e.pem
 openssl req -new -key e.pem -subj /CN=alice -out ecsr
 printf 'basicConstraints=CA:FALSE\nkeyUsage=digitalSignature\nextendedKeyUsage=clientAuth\n' > ext

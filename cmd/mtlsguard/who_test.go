@@ -49,7 +49,7 @@ p, group:people, internal, GET, /people, allow
 p, group:blocked, *, *, /people, deny
 g, user:bob, group:blocked
 `)
-	site.reloaded()
+	site.reload()
 	compared := 0
 	for _, path := range []string{"/orders/7", "/whoami", "/open", "/users/alice/inbox", "/people", "/nothing"} {
 		code, r := whoMay(t, "GET "+path)
@@ -97,7 +97,7 @@ func TestWhoNamesGroupsDenialsAndObstacles(t *testing.T) {
 	site := serveLogged(t, "    trust: {anchors: [client-ca.pem, partner-ca.pem]}=>    trust: {anchors: [client-ca.pem, partner-ca.pem]}\n    unmapped: guest")
 	replace(t, "users.yaml", "  # the people=>  - {id: old, user: dora, dns: dora.example, issuer: client-ca.pem, not_after: 2025-01-01}\n  - {id: off, user: emil, dns: emil.example, issuer: client-ca.pem, disabled: true}\n  - {id: away, user: fritz, dns: fritz.example, issuer: partner-ca.pem}")
 	put(t, "policy.csv", sitePolicy+"g, group:staff, group:people\np, group:people, *, GET, /people, allow\np, user:bob, *, GET, /people, deny\np, user:dora, *, GET, /people, allow\np, user:emil, *, GET, /people, allow\np, user:fritz, *, GET, /people, allow\np, user:nobody-knows, partner, GET, /people, allow\np, user:guest, partner, GET, /people, allow\n")
-	site.reloaded()
+	site.reload()
 	site.request("partner", "alice", "GET", "/whoami")
 	for _, row := range []struct {
 		args string
