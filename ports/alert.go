@@ -55,7 +55,15 @@ type alertRecord struct {
 	secret    []byte // server_application_traffic_secret_0 (RFC 8446 section 7.1)
 	encrypted int    // encrypted records that the server has sent
 	code      uint8  // 0: the handshake is not refused
-	state     tls.ConnectionState
+	version   uint16 // of TLS; set with code, as the rest
+	suite     uint16
+	resumed   bool
+}
+
+// set stores the alert for a refused certificate, and what the connection is. It keeps no more of the
+// state than it needs: crypto/tls keeps the alertRecord as long as the connection.
+func (a *alertRecord) set(code uint8, of *tls.ConnectionState) {
+	a.code, a.version, a.suite, a.resumed = code, of.Version, of.CipherSuite, of.DidResume
 }
 
 const serverTrafficSecret = "SERVER_TRAFFIC_SECRET_0"
@@ -90,9 +98,9 @@ func (a *alertRecord) replace(b []byte) []byte {
 	}
 	var record []byte
 	switch {
-	case a.state.Version == tls.VersionTLS12 && len(last) == recordHeader+2 && last[0] == recordAlert && last[6] == alertBadCertificate:
+	case a.version == tls.VersionTLS12 && len(last) == recordHeader+2 && last[0] == recordAlert && last[6] == alertBadCertificate:
 		record = append(bytes.Clone(last[:6]), a.code)
-	case a.state.Version == tls.VersionTLS13 && len(last) == recordHeader+3+16 && last[0] == recordApplicationData:
+	case a.version == tls.VersionTLS13 && len(last) == recordHeader+3+16 && last[0] == recordApplicationData:
 		record = a.encrypt(last[:recordHeader])
 	}
 	a.code = 0 // once
@@ -109,7 +117,7 @@ func (a *alertRecord) encrypt(header []byte) []byte {
 		return nil
 	}
 	var number uint64 // of the record under this secret
-	if a.state.DidResume {
+	if a.resumed {
 		// The tickets went out before the client's answer, after EncryptedExtensions and
 		// Finished, which have another key.
 		number = uint64(a.encrypted - 2)
@@ -124,7 +132,7 @@ func (a *alertRecord) encrypt(header []byte) []byte {
 // cipher returns the cipher of the secret and its first nonce (RFC 8446 section 7.3), or nil.
 func (a *alertRecord) cipher() (cipher.AEAD, []byte) {
 	newHash, size := sha256.New, 16
-	switch a.state.CipherSuite {
+	switch a.suite {
 	case tls.TLS_AES_128_GCM_SHA256:
 	case tls.TLS_AES_256_GCM_SHA384:
 		newHash, size = sha512.New384, 32
@@ -137,7 +145,7 @@ func (a *alertRecord) cipher() (cipher.AEAD, []byte) {
 	if key == nil || iv == nil {
 		return nil, nil
 	}
-	if a.state.CipherSuite == tls.TLS_CHACHA20_POLY1305_SHA256 {
+	if a.suite == tls.TLS_CHACHA20_POLY1305_SHA256 {
 		aead, err := chacha20poly1305.New(key)
 		if err != nil {
 			return nil, nil

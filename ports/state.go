@@ -90,7 +90,7 @@ func (s *state) configFor(raw *rawConn) *tls.Config {
 	own.VerifyConnection = func(cs tls.ConnectionState) error {
 		err := s.verify(raw, cs.PeerCertificates)
 		if err != nil {
-			raw.alert.code, raw.alert.state = alertFor(err, s.config.HideAuthorities), cs
+			raw.alert.set(alertFor(err, s.config.HideAuthorities), &cs)
 		}
 		return err
 	}
