@@ -14,6 +14,9 @@ import (
 // Measure commits some generations while nodes follow, and fails if the 99th percentile was slower than limit.
 func Measure(t testing.TB, e Engine, nodes, commits int, limit time.Duration, sizes ...int) {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("skipped with -short: it measures, so it needs the machine to itself")
+	}
 	ctx, cancel := context.WithCancel(t.Context())
 	type news struct {
 		number uint64
