@@ -70,8 +70,10 @@ const serverTrafficSecret = "SERVER_TRAFFIC_SECRET_0"
 
 // Write takes a line of crypto/tls's key log: label, client random, secret.
 func (a *alertRecord) Write(line []byte) (int, error) {
-	if fields := bytes.Fields(line); len(fields) == 3 && string(fields[0]) == serverTrafficSecret {
-		a.secret, _ = hex.DecodeString(string(fields[2])) // without a secret the alert of crypto/tls stays
+	if rest, ok := bytes.CutPrefix(line, []byte(serverTrafficSecret+" ")); ok {
+		if _, secret, ok := bytes.Cut(bytes.TrimSpace(rest), []byte(" ")); ok {
+			a.secret, _ = hex.DecodeString(string(secret)) // without a secret the alert of crypto/tls stays
+		}
 	}
 	return len(line), nil
 }
