@@ -17,7 +17,6 @@ import (
 
 // A program that uses the handler, and calls neither Run nor Serve, finds it in the log within
 // a minute. The clock is the test's; counting a decision stands for the request.
-// Covers S3.
 func TestServerThatIsUsedAndDoesNotRunIsLogged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log := &buffer{}

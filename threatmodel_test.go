@@ -135,9 +135,38 @@ func TestThreatModelTests(t *testing.T) {
 		t.Error("the page names no test")
 	}
 	for _, name := range bareTest.FindAllString(page, -1) {
-		if !cited[name] && name != "TestA1_" { // the page's own example of a name
+		if !cited[name] {
 			t.Errorf("%s has no package name", name)
 		}
+	}
+}
+
+// Every id in a comment such as "Covers A7." is a row of the page.
+func TestThreatModelIDsOfComments(t *testing.T) {
+	t.Parallel()
+	rows, _ := readThreats(t)
+	covers := regexp.MustCompile(`// .*\bCovers ([A-Z]\d+(?:, [A-Z]\d+)*)`)
+	found := 0
+	err := filepath.WalkDir(".", func(file string, d fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(file, "_test.go") {
+			return err
+		}
+		source, err := os.ReadFile(file)
+		if err != nil {
+			return err
+		}
+		for _, m := range covers.FindAllStringSubmatch(string(source), -1) {
+			for id := range strings.SplitSeq(m[1], ", ") {
+				found++
+				if !slices.ContainsFunc(rows, func(row threat) bool { return row.id == id }) {
+					t.Errorf("%s: the page has no row %s", file, id)
+				}
+			}
+		}
+		return nil
+	})
+	if err != nil || found == 0 {
+		t.Errorf("%d ids: %v", found, err)
 	}
 }
 

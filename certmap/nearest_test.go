@@ -14,7 +14,6 @@ import (
 
 // Nearest names the mapping that comes nearest to a certificate that has no user, and the part
 // that differs. It finds a mapping with the certificate's values however large the table is.
-// Covers O6.
 func TestNearestNamesTheMappingAndTheDifference(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -82,7 +81,6 @@ func TestNearestNamesTheMappingAndTheDifference(t *testing.T) {
 }
 
 // The work of Nearest does not grow with the table.
-// Covers O6.
 func TestNearestComparesABoundedNumberOfMappings(t *testing.T) {
 	w := newWorld(t)
 	v := w.leaf(t, func(c *x509.Certificate) {

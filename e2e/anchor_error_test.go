@@ -14,7 +14,7 @@ import (
 )
 
 // An anchor that cannot be one is an error at its line, and the command of the hint runs on
-// its file. Covers T5.
+// its file.
 func TestAnchorThatCannotBeOneIsAnErrorAtItsLine(t *testing.T) {
 	t.Parallel()
 	testkit.Program(t, "openssl", "openssl")

@@ -12,7 +12,6 @@ import (
 
 // A wrong password is not a missing certificate: it has a counter of its own, and its line
 // names the user as sent, escaped.
-// Covers S6.
 func TestWrongPasswordIsLoggedWithTheUserThatWasSent(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)

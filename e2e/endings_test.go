@@ -14,7 +14,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 )
 
-// Covers O5: what ends while the server runs is logged at that moment with its consequence,
+// What ends while the server runs is logged at that moment with its consequence,
 // and again each hour, with the file; Lint has the same text.
 func TestEndsWhileServingAreLogged(t *testing.T) {
 	t.Parallel()
@@ -73,7 +73,7 @@ func TestEndsWhileServingAreLogged(t *testing.T) {
 	}
 }
 
-// Covers O5: a failed reload is logged again each ten minutes until it is mended.
+// A failed reload is logged again each ten minutes until it is mended.
 func TestFailedReloadIsRepeated(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -106,7 +106,7 @@ func TestFailedReloadIsRepeated(t *testing.T) {
 	}
 }
 
-// Covers O1: a list of a shorter life, put into the file of a fetched list, is replaced from
+// A list of a shorter life, put into the file of a fetched list, is replaced from
 // its URL when it has ended. While the URL is down, the end and each failure are logged with
 // file, URL, last success and next try; a reload tries at once.
 func TestFetchedListThatEndsIsReplaced(t *testing.T) {

@@ -15,7 +15,6 @@ import (
 
 // A gateway is one address, and has a connection for each request that is under way: 300 at
 // one time, with the configuration that docs/gateways.md shows.
-// Covers S1.
 func TestRealGatewaysMayHaveManyConnections(t *testing.T) {
 	t.Parallel()
 	const requests = 300
@@ -77,7 +76,6 @@ func TestRealGatewaysMayHaveManyConnections(t *testing.T) {
 
 // The default of connections_per_ip fits the callers of the port: many addresses, or the few
 // of gateways. lint reports a value that a gateway reaches.
-// Covers S1.
 func TestConnectionsPerAddressOfPortsBehindGateways(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {

@@ -55,7 +55,6 @@ const withoutCertificate = "no certificate, where the gateway requires one"
 
 // With the documented settings, the log of each gateway has the documented line for a refusal of
 // which the service learns nothing.
-// Covers O8.
 func TestLogOfAGatewayNamesTheRefusal(t *testing.T) {
 	t.Parallel()
 	forEachProduct(t, func(t *testing.T, product *product) {

@@ -8,7 +8,6 @@ import (
 	"github.com/mtlsguard/mtlsguard/configerror"
 )
 
-// Covers N3.
 func TestHostNameInOtherLettersIsRefusedWithItsASCIIForm(t *testing.T) {
 	t.Parallel()
 	const written, ascii = "api.bücher.example", "api.xn--bcher-kva.example"

@@ -29,7 +29,6 @@ func closedLines(l *live) map[string]float64 {
 
 // Connections that are closed because of a revocation, an expiry or a change of trust have a
 // line with reason, user and count. Connections of other certificates have none.
-// Covers O6.
 func TestClosedConnectionsAreLogged(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
@@ -92,7 +91,6 @@ func TestClosedConnectionsAreLogged(t *testing.T) {
 
 // The answer that ends because the certificate behind a gateway was revoked has a line with
 // the user; the gateway's connection stays open and has none.
-// Covers O6.
 func TestClosedAnswersBehindAGatewayAreLogged(t *testing.T) {
 	t.Parallel()
 	b := newBehind(t)

@@ -18,7 +18,6 @@ import (
 )
 
 // The lines of a probe are those of any other client, with a mark: same level, same fields.
-// Covers O7.
 func TestLinesOfProbesAreMarkedAndNothingElseChanges(t *testing.T) {
 	t.Parallel()
 	for _, plain := range []bool{false, true} { // JSONLog, and any other handler of slog

@@ -36,7 +36,6 @@ func (l *live) line(pairs ...string) map[string]any {
 // A client that does not send its intermediate certificate, a certificate of a foreign
 // authority, and one of a known name with another key read differently: the line has the
 // missing issuer, how many certificates were sent, and the known issuers with a similar name.
-// Covers O6.
 func TestUnknownAuthoritiesReadDifferently(t *testing.T) {
 	t.Parallel()
 	acme, partner := testpki.NewCA("Acme Root CA", organization("Acme")), testpki.NewCA("Partner Root", organization("Partner"))
@@ -85,7 +84,6 @@ func TestUnknownAuthoritiesReadDifferently(t *testing.T) {
 // Lines about refusals have what the client sent: alternative names, key, SNI, Host, the
 // number of certificates; and where it sent none, what the port asked for. Texts of the client
 // are escaped and short. Lines about allowed requests have none of this.
-// Covers O6.
 func TestRefusalsHaveWhatTheClientSent(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -147,7 +145,6 @@ func TestRefusalsHaveWhatTheClientSent(t *testing.T) {
 }
 
 // A strict port names the authorities that it asks for; a gateway's port names none.
-// Covers O6.
 func TestRefusalWithoutCertificateNamesTheAuthoritiesThatThePortAskedFor(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -169,7 +166,6 @@ func TestRefusalWithoutCertificateNamesTheAuthoritiesThatThePortAskedFor(t *test
 }
 
 // A refused connection names the limit, its value, and the address that has the connections.
-// Covers O6.
 func TestLimitNamesItsValueAndTheAddress(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -194,7 +190,6 @@ func TestLimitNamesItsValueAndTheAddress(t *testing.T) {
 
 // A certificate that a request is refused for is in its line, also if it is not trusted any
 // more.
-// Covers O6.
 func TestRefusalNamesACertificateThatIsNoLongerTrusted(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -216,7 +211,6 @@ func TestRefusalNamesACertificateThatIsNoLongerTrusted(t *testing.T) {
 }
 
 // While the files are not in effect, because the last reload failed, each line says so.
-// Covers O5.
 func TestLinesAreMarkedWhileTheLastReloadHasFailed(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -254,7 +248,6 @@ func TestLinesAreMarkedWhileTheLastReloadHasFailed(t *testing.T) {
 
 // The line of an unmapped certificate names the mapping that comes nearest, its place and the
 // part that differs, and follows a reload.
-// Covers O6.
 func TestUnmappedLineNamesTheNearestMapping(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)

@@ -80,7 +80,7 @@ func TestLogHoldsNoSecrets(t *testing.T) {
 // No code of this module lets crypto/tls write its keys. The one KeyLogWriter keeps the secret
 // of one handshake in memory until the handshake is over, to encrypt the alert that refuses a
 // client.
-// Covers L10, S8.
+// Covers L10.
 func TestCodeHasNoKeyLogWriter(t *testing.T) {
 	t.Parallel()
 	err := filepath.WalkDir("..", func(path string, d fs.DirEntry, err error) error {

@@ -9,7 +9,6 @@ import (
 )
 
 // An error in a file that mtlsguard.yaml names says both places.
-// Covers S10.
 func TestErrorOfANamedFileSaysBothPlaces(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct{ file, content, named string }{

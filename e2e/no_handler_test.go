@@ -13,7 +13,6 @@ import (
 )
 
 // A program that passes no handler learns it from an error, before a port is open.
-// Covers S9.
 func TestServeWithoutAHandlerIsAnError(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -46,7 +45,6 @@ func TestServeWithoutAHandlerIsAnError(t *testing.T) {
 }
 
 // Behind a handler of the program's own nothing is checked at the start. Every request is then a 500.
-// Covers S9.
 func TestGuardOfNoHandlerAnswers500(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)

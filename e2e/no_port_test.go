@@ -12,7 +12,6 @@ import (
 
 // A request that came through no port is an error of the program: 500 for the caller, and
 // one line of level ERROR a minute for the operator.
-// Covers S7.
 func TestRequestThroughNoPortIsAnErrorOfTheProgram(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)

@@ -12,7 +12,6 @@ import (
 
 // Of a certificate and its key one may be renewed up to 30 seconds before the other. Only
 // then, and only if nothing else is wrong, it is a failed reload.
-// Covers S2.
 func TestCertificateAndKeyMayBeRenewedOneAfterTheOther(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {

@@ -28,7 +28,6 @@ func ownServer(tb testing.TB, s *mtlsguard.Server, h http.Handler) {
 
 // A program with its own http.Server has all that Serve has, by Run: files are watched, and
 // the server becomes ready.
-// Covers S3.
 func TestRunWatchesForAProgramThatServes(t *testing.T) {
 	t.Parallel()
 	s := newWatchedSite(t)

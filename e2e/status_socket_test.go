@@ -18,7 +18,6 @@ import (
 )
 
 // The socket of a running server has what an operator asks for at night, and ends with it.
-// Covers O7.
 func TestStatusSocketOfARunningServer(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)

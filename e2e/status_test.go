@@ -28,7 +28,7 @@ func ready(s *mtlsguard.Server, options ...mtlsguard.ReadinessOption) (int, stri
 }
 
 // A server that can serve is ready, and degraded where its files are wrong or its CRL is late.
-// Covers L11, S2.
+// Covers L11.
 func TestReadiness(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)

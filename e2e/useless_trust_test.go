@@ -13,7 +13,6 @@ import (
 
 // Parts of the configuration that load and under which clients are refused, or accepted
 // although they are revoked, are reported alike by lint, at the start, and after a reload.
-// Covers T5, O4.
 func TestUselessTrustIsReportedByLintStartAndReload(t *testing.T) {
 	t.Parallel()
 	const ca, cert = "trust: {anchors: [ca.pem]}", "certificate: {cert: server.pem, key: server-key.pem}"

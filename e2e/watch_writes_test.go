@@ -85,7 +85,6 @@ func TestEverySwapOfAMountedVolumeIsLoaded(t *testing.T) {
 // A broken file in a volume that all servers share takes no server out of service: each goes
 // on with its last good state, is ready and degraded, and takes the mended volume. A server
 // that starts meanwhile names the file.
-// Covers S2.
 func TestBrokenFileInASharedVolumeStopsNoServer(t *testing.T) {
 	t.Parallel()
 	s := newWatchedSite(t)

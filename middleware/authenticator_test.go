@@ -231,7 +231,6 @@ func Example_basic() {
 }
 
 // The name beside a wrong password is in the outcome unchanged, and identifies no user.
-// Covers S6.
 func TestWrongCredentialsNameTheUserThatWasSent(t *testing.T) {
 	t.Parallel()
 	var rec recorder

@@ -29,7 +29,7 @@ func trusting(all ...*testpki.Pair) option {
 }
 
 // The error of a refused call names the certificate, and the authorities that the server
-// asked for if the certificate is of none of them. Covers O7.
+// asked for if the certificate is of none of them.
 func TestErrorNamesTheCertificateAndTheAuthoritiesThatDoNotFit(t *testing.T) {
 	t.Parallel()
 	hostile := testpki.NewCA("x", func(c *x509.Certificate) {
@@ -90,7 +90,7 @@ func TestErrorNamesTheCertificateAndTheAuthoritiesThatDoNotFit(t *testing.T) {
 	}
 }
 
-// The error for an unknown alias names the known ones, at most ten. Covers O7.
+// The error for an unknown alias names the known ones, at most ten.
 func TestErrorForAnUnknownAliasNamesTheKnownOnes(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {

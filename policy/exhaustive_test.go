@@ -56,7 +56,7 @@ var memberLines = []string{"user:alice group:a", "user:bob group:a", "user:alice
 
 // The engine, Casbin, and a reference implementation of the documentation agree
 // on every request to every policy of a small world.
-// Covers D8, D9, D17, N5.
+// Covers D8, D9, D17.
 func TestEveryPolicyOfASmallWorldDecidesAsDocumented(t *testing.T) {
 	t.Parallel()
 	worlds := []smallWorld{

@@ -7,7 +7,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/policy"
 )
 
-// Covers D17, N5.
+// Covers D17.
 func TestUserInAPathIsTheCallersOwnName(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct{ rule, user, matches, not string }{
@@ -80,7 +80,6 @@ func TestUserInAPathAllocatesNothing(t *testing.T) {
 	}
 }
 
-// Covers N5.
 func TestExplainSaysWhatUserStandsFor(t *testing.T) {
 	t.Parallel()
 	e := mustLoad(t, `p, group:Everybody, *, GET, /users/{user}/inbox, allow
@@ -104,7 +103,7 @@ p, group:Everybody, *, GET, /docs/{id}, allow
 	}
 }
 
-// Covers D17, N5.
+// Covers D17.
 func TestLintSaysWhatUserStandsFor(t *testing.T) {
 	t.Parallel()
 	const members = "g, user:alice, group:g\ng, group:Anonymous, group:guests\ng, group:Anonymous, group:mixed\ng, user:bob, group:mixed\n"

@@ -58,7 +58,6 @@ func alertOf(t *testing.T, p *ports.Port, c *tls.Config) (net.Addr, error) {
 	return raw.LocalAddr(), err
 }
 
-// Covers S8.
 func TestAlertNamesWhatIsWrongWithTheCertificate(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []ports.ClientAuth{ports.Require, ports.Request} {
@@ -70,7 +69,7 @@ func TestAlertNamesWhatIsWrongWithTheCertificate(t *testing.T) {
 				for _, row := range refusedHolders() {
 					want := row.alert
 					if hide {
-						want = "bad certificate" // Covers S8: the alert reveals nothing about the authorities
+						want = "bad certificate" // the alert reveals nothing about the authorities
 					}
 					cc := clientConfig(row.holder, func(c *tls.Config) { c.MinVersion, c.MaxVersion = version, version })
 					local, err := alertOf(t, p, cc)
@@ -83,7 +82,6 @@ func TestAlertNamesWhatIsWrongWithTheCertificate(t *testing.T) {
 	}
 }
 
-// Covers S8.
 func TestAlertOfAResumedSession(t *testing.T) {
 	t.Parallel()
 	versions(t, func(t *testing.T, cache *anyKey, with tlsOption) {
@@ -101,7 +99,6 @@ func TestAlertOfAResumedSession(t *testing.T) {
 	})
 }
 
-// Covers S8.
 func TestOpenSSLReadsTheAlert(t *testing.T) {
 	t.Parallel()
 	openssl := testkit.Program(t, "openssl", "openssl")

@@ -15,7 +15,6 @@ import (
 )
 
 // What a program has set stays in effect if it is stricter than the port's limits.
-// Covers S4.
 func TestConfigureKeepsWhatIsStricter(t *testing.T) {
 	t.Parallel()
 	limits := ports.Limits{Headers: 10 * time.Second, Idle: time.Minute, Request: 30 * time.Second, HeaderBytes: 65_536, Streams: 100}
@@ -56,7 +55,6 @@ func TestConfigureKeepsWhatIsStricter(t *testing.T) {
 
 // Configure does not ignore a wish in silence: a server that asks for what the port does not do
 // gets an error, and is unchanged.
-// Covers S4.
 func TestConfigureRejectsWhatItCannotKeep(t *testing.T) {
 	t.Parallel()
 	for name, row := range map[string]struct {
@@ -103,7 +101,6 @@ func TestConfigureRejectsWhatItCannotKeep(t *testing.T) {
 
 // A server that speaks one protocol gets connections of that one, also from clients that prefer
 // the other.
-// Covers S4.
 func TestConfigureKeepsTheProtocols(t *testing.T) {
 	t.Parallel()
 	only := func(set func(*http.Protocols, bool)) *http.Protocols {
@@ -150,7 +147,6 @@ func TestConfigureKeepsTheProtocols(t *testing.T) {
 }
 
 // WriteTimeout of the program bounds an answer that its client does not read, in HTTP/1 and 2.
-// Covers S4.
 func TestConfigureKeepsWriteTimeout(t *testing.T) {
 	t.Parallel()
 	for name, option := range map[string]testkit.ClientOption{"HTTP/1.1": func(*http.Transport) {}, "HTTP/2": testkit.HTTP2} {

@@ -192,7 +192,6 @@ func TestSessionUnderAnotherServerNameIsVerified(t *testing.T) {
 
 // Reconfigure ends sessions also if the trust is unchanged: each generation has its own
 // ticket keys.
-// Covers R3.
 func TestEveryGenerationHasItsOwnTicketKeys(t *testing.T) {
 	versions(t, func(t *testing.T, cache *anyKey, with tlsOption) {
 		c, _ := config(t, ports.Require)

@@ -188,7 +188,6 @@ func TestFullPortStops(t *testing.T) {
 	}
 }
 
-// Covers S9.
 func TestPortListensOnce(t *testing.T) {
 	t.Parallel()
 	c, _ := config(t, ports.None)

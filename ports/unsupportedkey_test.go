@@ -17,7 +17,7 @@ import (
 )
 
 // crypto/tls gives up at a key of an unsupported kind, and calls it <nil>; the event has its
-// name. Covers T6.
+// name.
 func TestUnsupportedKeyIsNamedInTheHandshake(t *testing.T) {
 	t.Parallel()
 	testkit.Program(t, "openssl", "openssl")

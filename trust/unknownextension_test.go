@@ -10,7 +10,6 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// Covers T6.
 func TestRefusalNamesTheUnknownCriticalExtension(t *testing.T) {
 	t.Parallel()
 	ca := testpki.NewCA("Client CA")

@@ -27,7 +27,6 @@ func rawName(t testing.TB, tag int, attributes ...string) []byte {
 
 // A certificate whose issuer looks like one that is loaded, or that the client sent, is not
 // told that its issuer is missing.
-// Covers T4.
 func TestIssuerThatIsThereIsNotCalledMissing(t *testing.T) {
 	t.Parallel()
 	named := func(tag int, attributes ...string) *testpki.Pair {
@@ -72,7 +71,6 @@ func TestIssuerThatIsThereIsNotCalledMissing(t *testing.T) {
 }
 
 // A certificate that signed the leaf and is not an authority is named.
-// Covers T4, T5.
 func TestSignerThatIsNoAuthorityIsNamed(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]testpki.Option{
@@ -88,7 +86,6 @@ func TestSignerThatIsNoAuthorityIsNamed(t *testing.T) {
 }
 
 // A certificate that must be revoked and whose issuer is there with another key says so.
-// Covers T4.
 func TestIssuerOfMustBeRevokedThatIsThereIsNamed(t *testing.T) {
 	t.Parallel()
 	ca, twin := testpki.NewCA("Client CA"), testpki.NewCA("Client CA")

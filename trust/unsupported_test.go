@@ -90,7 +90,6 @@ const p256 = "P-256"
 
 // A certificate whose signature or key crypto/x509 does not support is refused for that, and
 // not because of an issuer that is unknown or has another key.
-// Covers T3, T6.
 func TestUnsupportedAlgorithmIsNamed(t *testing.T) {
 	t.Parallel()
 	pss := func(salt string) string {
@@ -129,7 +128,6 @@ func TestUnsupportedAlgorithmIsNamed(t *testing.T) {
 }
 
 // The intermediate's signature is the one that is not supported.
-// Covers T3.
 func TestUnsupportedSignatureOfAnIntermediateIsNamed(t *testing.T) {
 	t.Parallel()
 	read := openssl(t, `
@@ -157,7 +155,6 @@ cat alice.pem sub.pem > chain.pem`)
 }
 
 // A key on a curve that is not supported is named with its curve, wherever the file stands.
-// Covers T3, T6.
 func TestUnsupportedCurveIsNamed(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct{ options, want string }{
@@ -180,7 +177,6 @@ func TestUnsupportedCurveIsNamed(t *testing.T) {
 
 // A CRL that is signed with an algorithm that is not supported is rejected for that, and not
 // because its signature were another key's.
-// Covers T3.
 func TestUnsupportedSignatureOfACRLIsNamed(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct{ key, options, want string }{

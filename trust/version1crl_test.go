@@ -9,7 +9,6 @@ import (
 )
 
 // The hint for a CRL of version 1 makes one of version 2 with the same entries.
-// Covers T6.
 func TestCRLOfVersion1IsMadeVersion2ByTheHint(t *testing.T) {
 	t.Parallel()
 	const first = `

@@ -23,7 +23,7 @@ func applyEdits(text string, edits []configEdit) string {
 	return strings.Join(lines, "\n")
 }
 
-// Two lists get an element each, however they are written, and nothing else changes. Covers O3.
+// Two lists get an element each, however they are written, and nothing else changes.
 func TestTwoListsAreExtendedByEditsThatCanBePasted(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct{ name, text, want string }{
@@ -50,7 +50,7 @@ func TestTwoListsAreExtendedByEditsThatCanBePasted(t *testing.T) {
 	}
 }
 
-// A value in quotes is replaced with its quotes. Covers O3.
+// A value in quotes is replaced with its quotes.
 func TestQuotedValueIsReplaced(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct{ text, want string }{

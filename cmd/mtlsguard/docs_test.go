@@ -36,7 +36,7 @@ func TestTranscriptsAreRealOutput(t *testing.T) {
 	put(t, "partners.csv", "user,certificate,until,uri\norders-api,orders.pem,2126-12-31,\nold partner,partner.pem,,\nrobot,,,spiffe://acme/ns/prod/sa/robot\n")
 	put(t, "expected.txt", "alice  internal  GET  /orders/7  allow\nbob    internal  GET  /orders/7  allow\n")
 
-	// The files stand on the page. Covers C7.
+	// The files stand on the page.
 	ports := regexp.MustCompile(`127\.0\.0\.1:844[345]`)
 	for name, want := range map[string]string{"mtlsguard.yaml": siteConfig, "users.yaml": siteUsers, "policy.csv": sitePolicy, "server.log": siteLog, "expected.txt": read(t, "expected.txt"), "partners.csv": read(t, "partners.csv")} {
 		_, rest, _ := strings.Cut(text, "\n`"+name+"`:\n\n```")

@@ -12,7 +12,7 @@ import (
 
 // Each row sends a request to a running server, and explains the line of its log, found by
 // reference or by fingerprint, without a certificate file. The reason is that of the server,
-// and the pasted hint changes what explain says with the certificate. Covers O7, C7.
+// and the pasted hint changes what explain says with the certificate.
 func TestLineOfALogIsExplainedWithoutTheCertificate(t *testing.T) {
 	for _, row := range []struct {
 		name, port, cert, method, path string
@@ -141,7 +141,7 @@ func TestLineOfALogIsDecidedAgainByTheFilesOfNow(t *testing.T) {
 }
 
 // Of several lines the newest is explained; the command reports how many there are, skips
-// what is not the server's, and reads a pipe. Covers O7.
+// what is not the server's, and reads a pipe.
 func TestNewestLineOfALogIsExplained(t *testing.T) {
 	site := serveLogged(t)
 	for _, path := range []string{"/orders/1", "/orders/2", "/whoami"} {

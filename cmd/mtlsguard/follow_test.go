@@ -11,7 +11,7 @@ import (
 )
 
 // log --follow prints each refusal of a running server once, in order, while the log is
-// truncated and rotated, and ends with status 0. Covers O7.
+// truncated and rotated, and ends with status 0.
 func TestFollowedLogGoesOnAfterRotation(t *testing.T) {
 	site := serveLogged(t)
 	ctx, stop := context.WithCancel(t.Context())

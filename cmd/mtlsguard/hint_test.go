@@ -11,7 +11,7 @@ import (
 )
 
 // Each row explains a request, pastes the hint as it is printed, and explains the request
-// again: the decision has changed as the hint promises, and no other. Covers O3.
+// again: the decision has changed as the hint promises, and no other.
 func TestPastedHintChangesOneDecision(t *testing.T) {
 	before := map[string]map[string]string{} // the decisions of each configuration
 	for _, row := range []struct {
@@ -95,7 +95,7 @@ func TestPastedHintChangesOneDecision(t *testing.T) {
 	}
 }
 
-// No hint goes around a line that denies, disables or ends. Covers O2.
+// No hint goes around a line that denies, disables or ends.
 func TestHintNeverGoesAroundABan(t *testing.T) {
 	for _, row := range []struct{ name, users, policy, request, reason, want string }{
 		{"a deny rule", "", "", "--cert bob.pem --port internal GET /orders/7", "denied", "policy.csv:5 denies the request"},

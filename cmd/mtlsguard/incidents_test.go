@@ -38,7 +38,7 @@ type pasting struct{ before, hint, text string }
 
 // TestIncidentIsMendedByOneCommand makes each incident at a running server, runs one command,
 // pastes its hint as it is printed, and sends the request again. Other decisions stay as they
-// were. Covers O1, O2, O3, O5, O6, O7.
+// were.
 func TestIncidentIsMendedByOneCommand(t *testing.T) {
 	t.Parallel()
 	runIncidents(t, slices.Concat(certificateIncidents, accessIncidents, serverIncidents))

@@ -27,7 +27,6 @@ func (n *nightSite) ask(command string, status int, texts ...string) string {
 }
 
 // Who may make a request: the server lets in the users that who lists, and no others.
-// Covers O7.
 func TestQuestionWhoMay(t *testing.T) {
 	t.Parallel()
 	n := newNight(t)
@@ -45,7 +44,6 @@ func TestQuestionWhoMay(t *testing.T) {
 }
 
 // Who called between two and three: log lists the calls of that hour, and no others.
-// Covers O7.
 func TestQuestionWhoCalledBetween(t *testing.T) {
 	t.Parallel()
 	n := newNight(t)
@@ -79,7 +77,7 @@ func TestQuestionWhoCalledBetween(t *testing.T) {
 }
 
 // Revoke a certificate now, and prove it: revoked says where it is not refused yet, its hint
-// refuses it without the CA, and with the CA's list every port proves it. Covers O4, O7.
+// refuses it without the CA, and with the CA's list every port proves it.
 func TestQuestionRevokeNow(t *testing.T) {
 	t.Parallel()
 	n := newNight(t)

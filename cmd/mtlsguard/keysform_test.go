@@ -18,7 +18,6 @@ import (
 )
 
 // The hint for a Java keystore that stands in place of a key is a command of this program.
-// Covers K1, K5.
 func TestTheHintForAJavaKeystoreImportsIt(t *testing.T) {
 	t.Chdir(t.TempDir())
 	alice := testpki.NewCA("CA").Leaf("alice")
@@ -53,7 +52,6 @@ func TestTheHintForAJavaKeystoreImportsIt(t *testing.T) {
 
 // Of a keystore with certificates of one key, and with authorities of one name and key, keys
 // import writes those that are valid, and names the others.
-// Covers K2.
 func TestKeysImportTakesTheCurrentCertificates(t *testing.T) {
 	t.Chdir(t.TempDir())
 	now, day := time.Now(), 24*time.Hour

@@ -6,7 +6,6 @@ import (
 )
 
 // log prints what a line about a refusal or a closed connection has to find the cause.
-// Covers O6.
 func TestLogPrintsWhatFindsTheCause(t *testing.T) {
 	t.Chdir(t.TempDir())
 	put(t, "server.log", `{"time":"2026-01-31T08:00:00Z","event":"decision","outcome":"refuse","reason":"unmapped","spki":"ab","san":"URI:spiffe://acme/x","certificates":2,"sni":"a.example","via_proxy":"10.0.0.1:4","client_ip":"192.0.2.1","host":"b.example","nearest":"users.yaml:2: subject \"x\"","stale":true}

@@ -8,7 +8,7 @@ import (
 )
 
 // A renewed certificate gets a mapping like that of the earlier one, which the log names. Where that mapping is
-// disabled, ended or removed, no hint names its user. Covers O2, O3, O7.
+// disabled, ended or removed, no hint names its user.
 func TestRenewedCertificateGetsTheMappingOfTheEarlierOne(t *testing.T) {
 	t.Parallel()
 	n := newNight(t)

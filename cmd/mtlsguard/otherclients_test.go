@@ -54,7 +54,6 @@ public class Client {
 `
 
 // check says for which certificates Java and .NET would send none, and Java does as it says.
-// Covers O7.
 func TestCheckSaysWhatJavaWouldNotSend(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -156,7 +155,7 @@ func TestCheckSaysWhatJavaWouldNotSend(t *testing.T) {
 	}
 }
 
-// A key of which the server takes no signature is named too. Covers O7.
+// A key of which the server takes no signature is named too.
 func TestCheckSaysThatTheServerTakesNoSignatureByTheKey(t *testing.T) {
 	t.Parallel()
 	openssl := testkit.Program(t, "openssl", "openssl")

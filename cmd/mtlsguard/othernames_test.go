@@ -12,7 +12,6 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/testkit"
 )
 
-// Covers N4.
 func TestInspectListsNamesThatNoMappingCompares(t *testing.T) {
 	t.Parallel()
 	openssl := testkit.Program(t, "openssl", "openssl")

@@ -23,7 +23,6 @@ func (f *full) Write(b []byte) (int, error) {
 }
 
 // Every command exits with 2 if its result cannot be written, wherever the disk is full.
-// Covers C4.
 func TestResultThatCannotBeWrittenIsAnError(t *testing.T) {
 	dir := t.TempDir()
 	if err := writeSite(dir); err != nil {

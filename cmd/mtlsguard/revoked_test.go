@@ -36,7 +36,7 @@ func (r *revokedReport) on(port string) portRevocation {
 }
 
 // A port is said to refuse a certificate as revoked exactly if a running server does. The
-// pasted hints close the ports that look nothing up. Covers O7, O4.
+// pasted hints close the ports that look nothing up.
 func TestRevocationIsProvedForEachPort(t *testing.T) {
 	site := serveLogged(t, "trust: {anchors: [client-ca.pem]}=>trust: {anchors: [client-ca.pem], crls: [client-ca.crl]}")
 	compare := func(want map[string]string) revokedReport {

@@ -15,7 +15,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/reason"
 )
 
-// The exit status says whether the server is well, and the text says why not. Covers O7.
+// The exit status says whether the server is well, and the text says why not.
 func TestStatusSaysWhetherTheServerIsWell(t *testing.T) {
 	t.Parallel()
 	at := time.Date(2026, 1, 31, 8, 0, 0, 0, time.UTC)

@@ -33,7 +33,7 @@ func trustSite(t *testing.T, trust string) {
 }
 
 // explain shows where a CA or CRL stands that looks like the one that is needed, and why it
-// does not count. Covers T3, T4.
+// does not count.
 func TestExplainNamesTheFileThatDoesNotCount(t *testing.T) {
 	const makeClient = `printf 'extendedKeyUsage=clientAuth\n' > ext
 openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout k.pem -subj /CN=alice -out csr
@@ -83,7 +83,7 @@ func lineOfSecond(text string) string {
 }
 
 // The hint for a self-signed certificate that is a CA makes one of the same key, subject and
-// alternative names that is accepted. Covers T6.
+// alternative names that is accepted.
 func TestHintForASelfSignedCAMakesALeaf(t *testing.T) {
 	trustSite(t, "trust: {anchors: [client-ca.pem, NEW.pem]}")
 	shell(t, "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 9 -subj '/O=Acme/CN=alice' -addext subjectAltName=DNS:alice.acme.example,email:alice@acme.example,URI:spiffe://acme/alice -keyout KEY.pem -out self.pem && cp self.pem NEW.pem")
@@ -98,7 +98,7 @@ func TestHintForASelfSignedCAMakesALeaf(t *testing.T) {
 	}
 }
 
-// inspect says what would happen to the certificate if it were presented. Covers T3, T6.
+// inspect says what would happen to the certificate if it were presented.
 func TestInspectAgreesAboutUnsupportedAlgorithms(t *testing.T) {
 	trustSite(t, "trust: {anchors: [client-ca.pem]}")
 	put(t, "ca-key.pem", string(testkit.RSAKeyPEM(t, 2048)))

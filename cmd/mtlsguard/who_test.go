@@ -39,7 +39,7 @@ func (p *portCallers) lists(user string) (caller, bool) {
 }
 
 // who lists a user of a port exactly if a running server lets that user's request in, with
-// the server's rule. Covers O7.
+// the server's rule.
 func TestListedUsersAreThoseThatTheServerLetsIn(t *testing.T) {
 	site := serveLogged(t)
 	put(t, "policy.csv", sitePolicy+`p, group:Everybody, public, GET, /open, allow

@@ -143,7 +143,7 @@ func mustURL(text string) *url.URL {
 	return u
 }
 
-// Covers D17, N5.
+// Covers D17.
 func TestCallersReachOnlyTheirOwnPath(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)

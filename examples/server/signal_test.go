@@ -63,7 +63,7 @@ func TestSIGHUPReloadsAndSIGTERMEndsWithStatus0(t *testing.T) {
 }
 
 // With -status, the server answers on a socket, and a killed server's socket is no obstacle to
-// the next one. Covers O7.
+// the next one.
 func TestStatusSocketOutlivesNoServer(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)

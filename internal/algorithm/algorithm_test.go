@@ -12,7 +12,6 @@ import (
 // The content of the OID of P-256, and of a curve of the same length that is not supported.
 var p256, other = []byte("\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07"), []byte("\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x01")
 
-// Covers T3.
 func TestUnsupportedCurveIsNamedInTheParserError(t *testing.T) {
 	t.Parallel()
 	good := testpki.NewCA("CA").Cert

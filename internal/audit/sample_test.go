@@ -6,7 +6,6 @@ import (
 	"time"
 )
 
-// Covers S7.
 func TestOneLineAMinuteForAnErrorOfTheProgram(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

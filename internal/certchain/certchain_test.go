@@ -11,7 +11,6 @@ import (
 
 // Of several certificates of a key the one that is valid and began last is the leaf, and of
 // several of an authority the valid one with the latest end is the issuer.
-// Covers K2, K3.
 func TestTheBestCertificateIsChosenWhateverTheOrder(t *testing.T) {
 	t.Parallel()
 	now, day := time.Now(), 24*time.Hour

@@ -9,7 +9,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/crlfetch"
 )
 
-// Covers O1: the schedule follows the list in the file, whoever put it there.
+// The schedule follows the list in the file, whoever put it there.
 func TestScheduleFollowsTheFile(t *testing.T) {
 	for _, row := range []struct {
 		name  string
@@ -43,7 +43,7 @@ func TestScheduleFollowsTheFile(t *testing.T) {
 	}
 }
 
-// Covers O1: an expired list is fetched at once, then with backoff; each failure says when the
+// An expired list is fetched at once, then with backoff; each failure says when the
 // list was last fetched and when it is tried again.
 func TestExpiredListIsFetchedAtOnceThenWithBackoff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -72,7 +72,7 @@ func TestExpiredListIsFetchedAtOnceThenWithBackoff(t *testing.T) {
 	})
 }
 
-// Covers O1: a reload tries again at once.
+// A reload tries again at once.
 func TestWakeFetchesAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := bubble(t)

@@ -55,7 +55,6 @@ func subjectOf(t *testing.T, file string) dn.Name {
 
 // Every name of an attribute in openssl's table, short or long, loads as the type that
 // openssl writes into a certificate, and so does openssl's own print of the subject.
-// Covers N1.
 func TestEveryAttributeNameOfOpenSSLIsRead(t *testing.T) {
 	t.Parallel()
 	openssl := testkit.Program(t, "openssl", "openssl")
@@ -121,7 +120,6 @@ func TestEveryAttributeNameOfOpenSSLIsRead(t *testing.T) {
 	}
 }
 
-// Covers N1.
 func TestEveryAttributeNameOfKeytoolIsRead(t *testing.T) {
 	t.Parallel()
 	keytool := testkit.Program(t, "keytool", "default-jre-headless")
@@ -146,7 +144,6 @@ func TestEveryAttributeNameOfKeytoolIsRead(t *testing.T) {
 }
 
 // The name of a directory's attribute is answered with its OID, which loads.
-// Covers N1.
 func TestUnknownAttributeNameIsAnsweredWithItsOID(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct{ name, oid string }{

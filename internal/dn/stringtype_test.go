@@ -8,7 +8,6 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/dn"
 )
 
-// Covers N2.
 func TestStringTypeThatIsNotReadIsNamed(t *testing.T) {
 	t.Parallel()
 	const why = ": a mapping matches PrintableString, UTF8String and IA5String only"

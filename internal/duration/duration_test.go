@@ -5,7 +5,6 @@ import (
 	"time"
 )
 
-// Covers C3.
 func TestDaysAndWeeksAreDurations(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]time.Duration{

@@ -7,7 +7,6 @@ import (
 	"github.com/mtlsguard/mtlsguard/configerror"
 )
 
-// Covers C1.
 func TestRowsThatNoRequestCanMatchAreErrors(t *testing.T) {
 	t.Parallel()
 	s := Site{Ports: []string{"internal", "dav"}, Methods: func(p string) []string { return map[string][]string{"dav": {"PROPFIND"}}[p] }}

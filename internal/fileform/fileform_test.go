@@ -130,7 +130,6 @@ func entryOf(name string) string {
 
 // Each file is not what its loader reads. The error says what it is, the command of the hint
 // runs on it, and what the command writes loads and has everything.
-// Covers K1, K4, K5, T2.
 func TestFilesInOtherFormsAreNamedAndConverted(t *testing.T) {
 	t.Parallel()
 	testkit.Program(t, "openssl", "openssl")
@@ -308,7 +307,6 @@ func wantConverted(t *testing.T, dir, name string, want fileform.Want, err error
 }
 
 // OpenSSH writes a format of its own, which openssl does not read.
-// Covers K1.
 func TestKeysOfOpenSSHAreConverted(t *testing.T) {
 	t.Parallel()
 	testkit.Program(t, "openssl", "openssl")
@@ -341,7 +339,6 @@ func TestKeysOfOpenSSHAreConverted(t *testing.T) {
 }
 
 // Java keystores are converted with keytool.
-// Covers K4, K5.
 func TestJavaKeystoresAreConverted(t *testing.T) {
 	t.Parallel()
 	testkit.Program(t, "openssl", "openssl")

@@ -8,7 +8,6 @@ import (
 )
 
 // The forms are those of Python's idna codec.
-// Covers N3.
 func TestNamesInOtherLettersHaveAnASCIIForm(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct{ name, want string }{

@@ -9,7 +9,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 )
 
-// Covers K1: the error says what the key's file is, and how to mend it.
+// The error says what the key's file is, and how to mend it.
 func TestAKeyThatCannotBeUsedIsExplained(t *testing.T) {
 	t.Parallel()
 	ca := testpki.NewCA("CA")

@@ -23,7 +23,6 @@ func FuzzOtherName(f *testing.F) {
 	})
 }
 
-// Covers N4.
 func TestCertificateWithoutOtherNamesListsNone(t *testing.T) {
 	t.Parallel()
 	data, err := os.ReadFile("../../testdata/pki/alice.pem")

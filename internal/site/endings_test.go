@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Covers I6, O5.
+// Covers I6.
 func TestRemindersOfAnEnding(t *testing.T) {
 	t.Parallel()
 	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)

@@ -9,7 +9,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 )
 
-// Covers K3: a chain ends with the certificate of it that ends first.
+// A chain ends with the certificate of it that ends first.
 func TestAChainEndsWithItsIntermediate(t *testing.T) {
 	t.Parallel()
 	end := time.Now().Add(time.Hour).Truncate(time.Second)

@@ -46,7 +46,7 @@ func leaveBehind(t *testing.T, path string) {
 	l.Close()
 }
 
-// Only the owner can connect, from the first moment on. Covers L15, O7.
+// Only the owner can connect, from the first moment on. Covers L15.
 func TestSocketIsForItsOwnerOnly(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -79,7 +79,7 @@ func TestSocketIsForItsOwnerOnly(t *testing.T) {
 }
 
 // A dead server's socket is replaced. A running server's socket, and any other file, stays.
-// Covers L15, O7.
+// Covers L15.
 func TestOnlyTheSocketOfADeadServerIsReplaced(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
@@ -249,7 +249,7 @@ func TestPanicOfTheReportEndsOneAnswer(t *testing.T) {
 	}
 }
 
-// Peers that are silent, or that send something, hold no place for ever. Covers O7.
+// Peers that are silent, or that send something, hold no place for ever.
 func TestSilentPeersCostNothingForEver(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "status.sock")
 	large := &Report{Config: strings.Repeat("x", 1<<20)} // more than the kernel buffers
@@ -279,7 +279,7 @@ func TestSilentPeersCostNothingForEver(t *testing.T) {
 	}
 }
 
-// Every error of Read names the socket, and has a hint. Covers O7.
+// Every error of Read names the socket, and has a hint.
 func TestReadSaysWhyThereIsNoStatus(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {

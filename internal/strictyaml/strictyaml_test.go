@@ -227,7 +227,6 @@ func FuzzRead(f *testing.F) {
 
 // A value that needs quotes and has none is answered with a hint that speaks of quotes, and
 // loads with them.
-// Covers C8.
 func TestMissingQuotesAreInTheHint(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct{ before, value, after string }{

@@ -7,7 +7,6 @@ import (
 	"testing"
 )
 
-// Covers O2.
 func TestSetDisabledChangesOneKeyAlone(t *testing.T) {
 	t.Parallel()
 	const head = "# é\nmappings:\n  # first\n  - {id: other, user: other, uri: \"x:o\", issuer: ca.pem}\n"

@@ -13,7 +13,6 @@ import (
 
 // A certificate that was renewed under one key stands beside the old one: the valid one that
 // began last is presented, and the chain expires with its intermediate.
-// Covers K2, K3.
 func TestOfSeveralCertificatesOfAKeyTheCurrentOneIsPresented(t *testing.T) {
 	t.Parallel()
 	now := time.Now().Truncate(time.Second)

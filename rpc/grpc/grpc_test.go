@@ -101,7 +101,7 @@ func TestRefusedCallsHaveACodeAndAReference(t *testing.T) {
 	wants(t, err, codes.Unimplemented, "/acme.Echo/Nothing")
 }
 
-// Covers C1 for metadata.
+// Covers X4.
 func TestIdentityMetadataIsDeleted(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, ports.Require, aliceMayEcho)

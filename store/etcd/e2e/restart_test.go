@@ -13,7 +13,7 @@ import (
 	etcdstore "github.com/mtlsguard/mtlsguard/store/etcd"
 )
 
-// Covers fleet traps 1 and 6.
+// Covers Q3.
 func TestNewsComeWithin500MillisecondsOfARestart(t *testing.T) {
 	t.Parallel()
 	storetest.NewsAfterRestart(t, newEngine(t).forTests())
@@ -73,7 +73,7 @@ func TestAStoreCanBeOpenedBeforeItsServer(t *testing.T) {
 	storetest.OpenBeforeServer(t, newEngine(t).forTests())
 }
 
-// Covers fleet trap 6: after 50 restarts nothing is left behind.
+// After 50 restarts nothing is left behind. Covers Q7.
 func TestFiftyRestartsLeaveNothingBehind(t *testing.T) {
 	e := newEngine(t)
 	e.between = newProxy(t, e.client.Host)

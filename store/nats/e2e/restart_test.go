@@ -15,7 +15,7 @@ import (
 	natsstore "github.com/mtlsguard/mtlsguard/store/nats"
 )
 
-// Covers fleet traps 1 and 6.
+// Covers Q3.
 func TestNewsComeWithin500MillisecondsOfARestart(t *testing.T) {
 	t.Parallel()
 	storetest.NewsAfterRestart(t, newEngine(t).forTests())
@@ -77,7 +77,7 @@ func TestAStoreCanBeOpenedBeforeItsServer(t *testing.T) {
 	storetest.OpenBeforeServer(t, newEngine(t).forTests())
 }
 
-// Covers fleet trap 6: after 50 restarts nothing is left behind.
+// After 50 restarts nothing is left behind. Covers Q7.
 func TestFiftyRestartsLeaveNothingBehind(t *testing.T) {
 	e := startEngine(t, server.Options{})
 	clients := 0
