@@ -150,7 +150,7 @@ type SourceStatus struct {
 	At        time.Time // when its author wrote it
 	Heard     time.Time // when the source answered last; zero: not since the start
 	Connected bool      // the source answered the last time
-	Error     string    // why nothing is heard, or why what is heard is not used; empty if nothing is wrong
+	Error     string    // why the source does not answer, or its generation is not used; empty if nothing is wrong
 	Refused   uint64    // number of the newest generation, if this node refused it
 	// RefusedErrors are why; see Status.Failed.
 	RefusedErrors []*configerror.Error

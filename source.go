@@ -100,8 +100,8 @@ func remount(f *fileset.Reader, g *source.Generation) {
 	}
 }
 
-// follow puts a generation of the fleet into effect. Files of the node that are being written
-// at the same time are read when they have settled.
+// follow puts a generation of the fleet into effect. Files of the node that are being written at
+// the same time are read when they have stopped changing.
 func (s *Server) follow(ctx context.Context, generation *source.Generation) (retry time.Time, err error) {
 	s.reading.Lock()
 	defer s.reading.Unlock()

@@ -80,7 +80,7 @@ func (x *explainer) nearestMatch() (first ref) {
 	return first
 }
 
-// otherDigest looks up the digests that are mistaken for one another.
+// otherDigest looks up the digests that users confuse with one another.
 func (x *explainer) otherDigest() (found Step, ok bool) {
 	s := search{table: x.t, v: x.v, visit: func(r ref, _ string) {
 		if e := x.t.at(r); !ok {

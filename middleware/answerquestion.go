@@ -27,8 +27,8 @@ func (c *call) canBeAnswered() bool {
 	return true
 }
 
-// answerQuestion answers a question. A gateway takes any status from 200 to 299 for yes: no
-// refusal has one, also not to a caller that speaks gRPC.
+// answerQuestion answers a question. A gateway takes any status from 200 to 299 for a permission:
+// no refusal has one, not even to a gRPC client.
 func (c *call) answerQuestion(w http.ResponseWriter) {
 	h := w.Header()
 	h.Set("Cache-Control", "no-store")

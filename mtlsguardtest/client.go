@@ -48,7 +48,7 @@ func ThroughGateway(t forwarded.Topology) ClientOption {
 // is refused with no-rule.
 //
 // The client trusts the server, keeps its connections until the test ends, and gives up a request
-// after 10 s. Like other clients with settings for TLS it speaks HTTP/1.1; WithTransport can change
+// after 10 s. Like any http.Transport with TLS settings, it uses HTTP/1.1; WithTransport can change
 // that with Protocols.SetHTTP2.
 func (p *PKI) Client(user string, options ...ClientOption) *http.Client {
 	p.t.Helper()

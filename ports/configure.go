@@ -84,7 +84,7 @@ func stricter(own, port time.Duration) time.Duration {
 	return port
 }
 
-// spokenBy returns the protocols that a server speaks over TLS, as net/http decides.
+// spokenBy returns the protocols that a server supports over TLS, as net/http decides.
 func spokenBy(srv *http.Server) (out []string) {
 	_, hasH2 := srv.TLSNextProto["h2"]
 	h2, h1 := srv.TLSNextProto == nil || hasH2, true
@@ -100,8 +100,8 @@ func spokenBy(srv *http.Server) (out []string) {
 	return out
 }
 
-// speaks notes the protocols of one more server: the port offers those that all of them speak.
-// It returns false, and notes nothing, where there is none.
+// speaks adds the protocols of one more server: the port offers those that all of them support. It
+// returns false, and adds nothing, if no protocol is left.
 func (p *Port) speaks(protocols []string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()

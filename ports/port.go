@@ -33,7 +33,7 @@ type Port struct {
 	listener      *listener // the last one; nil before Listen
 	conns         map[*Conn]struct{}
 	addr          net.Addr
-	spoken        atomic.Pointer[[]string] // the protocols of HTTP that the http.Server speaks; nil: all
+	spoken        atomic.Pointer[[]string] // the HTTP protocols that the http.Server supports; nil: all
 	limitsChanged chan struct{}            // closed and replaced when the HTTP limits change
 }
 

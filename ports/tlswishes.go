@@ -76,7 +76,7 @@ func checkTLS(where string, c *tls.Config, wrong *errorlist.List) {
 }
 
 // httpProtos are the protocols that a port always offers (RFC 7301), unless the http.Server
-// speaks one of them only.
+// supports only one of them.
 var httpProtos = []string{"h2", "http/1.1"}
 
 // acmeProto is the protocol of ACME's challenge tls-alpn-01 (RFC 8737).

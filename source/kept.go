@@ -5,9 +5,9 @@ import (
 	"fmt"
 )
 
-// Kept returns a source without generations: a Server uses what its folder keep holds, and asks
-// nobody. It is for commands that read the configuration of a node as its server does. With it,
-// mtlsguard.yaml may have a block source or not.
+// Kept returns a source without generations: a Server uses the generations in its folder keep, and
+// connects to no store. It is for commands that read the configuration of a node as its server
+// does. With it, mtlsguard.yaml may have a block source or not.
 func Kept() Source { return kept{} }
 
 type kept struct{}

@@ -21,11 +21,12 @@ type Source interface {
 	// read the files of a generation: the function that it gives to New or Decode does, when the
 	// caller has checked number and signature. The error is ErrNone if there is no generation.
 	Load(ctx context.Context, have *Generation) (*Generation, error)
-	// Watch waits until there may be a generation other than have, which may be nil. It begins
-	// to listen first and then looks, so that no commit is missed: it returns nil at once if the
-	// newest is another one already. It may return nil for no reason. An error says that nothing
-	// is heard now, and is that of ctx when ctx ends. It returns ErrUnsupported if the source
-	// cannot watch. A watch is only a hint: the caller also calls Load from time to time.
+	// Watch waits until there may be a generation other than have, which may be nil. It first
+	// begins to listen and then reads the newest, so that no commit is missed: it returns nil at
+	// once if the newest is already another one. It may return nil without a change. An error means
+	// that the source does not answer now; when ctx ends, it is the error of ctx. It returns
+	// ErrUnsupported if the source cannot watch. A watch is only a hint: the caller also calls Load
+	// from time to time.
 	Watch(ctx context.Context, have *Generation) error
 }
 

@@ -8,8 +8,8 @@
 //
 //	curl --cacert server-ca.pem --cert alice.pem --key alice-key.pem https://127.0.0.1:8443/orders/7
 //
-// The guard stands outside the router: it decides about every request before chi routes it, and
-// the handlers read the identity of the caller.
+// The guard is outside the router: it decides about every request before chi routes it, and the
+// handlers read the identity of the caller.
 package main
 
 import (

@@ -1,8 +1,8 @@
 // Command fleet is a node of a fleet: it serves a handler behind the ports of its mtlsguard.yaml, and gets
 // users, policy and trust from a store in a folder. SIGINT and SIGTERM drain and end it.
 //
-// docs/fleet.md starts three of it. A program with another store differs in the one line that opens the
-// store: see store/postgres, store/nats and store/etcd.
+// docs/fleet.md starts three of them. A program with another store differs in the one line that opens
+// the store: see store/postgres, store/nats and store/etcd.
 package main
 
 import (

@@ -1,6 +1,6 @@
 // Command nginx is a service behind nginx, which ends the TLS of the clients and forwards their
-// certificates. The service verifies each of them again, and maps it as if the client had
-// connected directly. config/nginx.conf is the side of nginx.
+// certificates. The service verifies each of them again, and maps it as if the client had connected
+// directly. config/nginx.conf is the configuration of nginx.
 //
 //	go run ./examples/nginx -config examples/nginx/config/mtlsguard.yaml
 //

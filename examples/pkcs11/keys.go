@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// makeKeys makes the keys of the server and of a client in the token, and certificates for them
-// under an authority whose key is thrown away. A real authority gets a certificate request, which
+// makeKeys makes the keys of the server and of a client in the token, and certificates for them by
+// an authority whose key is discarded. A real authority gets a certificate request, which
 // x509.CreateCertificateRequest signs with the same keys.
 func makeKeys(t *token) error {
 	authority, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

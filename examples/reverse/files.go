@@ -49,7 +49,7 @@ type edited struct {
 // Read implements fs.File.
 func (e edited) Read(p []byte) (int, error) { return e.content.Read(p) }
 
-// printCurl prints lines that work as they stand from the root of the repository.
+// printCurl prints lines that work unchanged from the root of the repository.
 func printCurl(w io.Writer, external string) {
 	for _, as := range []string{
 		"alice",    // alice, through the tunnel

@@ -25,7 +25,7 @@ type Flags struct {
 	StoreReplicas int    `env:"MTLSGUARD_STORE_REPLICAS" placeholder:"N" help:"For NATS: how many servers hold the buckets, which the first commit makes: 1, 3 or 5. Default: 1."`
 }
 
-// Opener opens a store of a fleet. Its error is one of the flags.
+// Opener opens a store of a fleet. Its error is an error in the flags.
 type Opener func(ctx context.Context, f *Flags, fleet string) (s source.Store, end func(), err error)
 
 // Openers are the kinds of stores by the scheme of their URL. The empty one is a folder.

@@ -12,9 +12,9 @@ import (
 // certificateHeader is the header of forwarded: {format: envoy}.
 const certificateHeader = "X-Forwarded-Client-Cert"
 
-// ask returns the question for a call, over the connection of the call. why is not empty where the
-// call has no question, or one with two readings. The client's own headers are not in it, but for
-// its credentials.
+// ask returns the question for a call, over the connection of the call. why is not empty if the
+// call has no question, or one that can be read in two ways. Of the client's own headers, the
+// question has only the credentials.
 func (s *service) ask(call *http.Request, a *auth.AttributeContext) (q *http.Request, why string) {
 	q = call.Clone(call.Context())
 	q.Method, q.URL, q.RequestURI = http.MethodGet, &url.URL{Path: "/"}, "/"
@@ -51,7 +51,7 @@ func (s *service) ask(call *http.Request, a *auth.AttributeContext) (q *http.Req
 		// Fail closed: the client has a certificate, and would become a caller without one.
 		return q, "the call has no certificate of its principal: set include_peer_certificate: true in the filter"
 	case strings.ContainsAny(certificate, "\"\\,; \t\r\n"):
-		return q, "the certificate is not URL-encoded PEM" // it could add to the header
+		return q, "the certificate is not URL-encoded PEM" // it could add another element to the header
 	case certificate != "":
 		set(certificateHeader, `Cert="`+certificate+`"`)
 	}

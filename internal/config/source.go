@@ -25,7 +25,7 @@ type Source struct {
 	Key      Scalar
 	First    time.Duration // how long a node without a generation waits at its start
 	Poll     time.Duration // between two looks
-	MaxAge   time.Duration // without news after which the server is degraded; 0 is never
+	MaxAge   time.Duration // without an answer of the source after which the server is degraded; 0 is never
 }
 
 const (

@@ -18,8 +18,8 @@ import (
 type Conn interface {
 	// Port returns the port that accepted the connection.
 	Port() Port
-	// RemoteIP returns the caller's IP address: of the connection, or as its proxy states it. It
-	// is not valid without one.
+	// RemoteIP returns the caller's IP address: that of the connection, or the one in the PROXY
+	// header. It is not valid without one.
 	RemoteIP() netip.Addr
 	// ServerName returns the name that the client sent (SNI).
 	ServerName() string

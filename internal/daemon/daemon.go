@@ -70,8 +70,9 @@ func (f *Flags) options(p *Program) (mtlsguard.Options, error) {
 	return out, nil
 }
 
-// Run serves until ctx ends. From then on the process ignores SIGPIPE: a reader of the log that goes
-// away would end it, and close every port. Lines of a log that nobody reads are counted as lost.
+// Run serves until ctx ends. From then on the process ignores SIGPIPE: otherwise it would end, with
+// all its ports, when the reader of its log goes away. Lines of a log without a reader are counted
+// as lost.
 func (f *Flags) Run(ctx context.Context, p *Program) error {
 	signal.Ignore(syscall.SIGPIPE)
 	options, err := f.options(p)

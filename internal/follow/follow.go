@@ -41,9 +41,10 @@ type Event struct {
 // Kind is what happened.
 type Kind int
 
-// Applied: a generation is in effect. Refused: it is not, and Err says why. Unreachable: nothing is heard, and Err
-// says why. Reachable: the source answers again. NotHeard: it answers, and announces no changes. NotKept: a
-// generation cannot be written to the disk of the node, or its files cannot be read from the source.
+// Applied: a generation is in effect. Refused: it is not, and Err has the cause. Unreachable: the source does
+// not answer, and Err has the cause. Reachable: it answers again. NotHeard: it answers, and announces no
+// changes. NotKept: a generation cannot be written to the disk of the node, or its files cannot be read from
+// the source.
 const (
 	Applied Kind = iota
 	Refused
@@ -83,7 +84,7 @@ type State struct {
 	Since     time.Time          // when it took effect
 	Heard     time.Time          // when the source answered last; zero: never
 	Connected bool               // the last answer was no error
-	Err       error              // why nothing is heard, or why what is heard is not used; nil: nothing is wrong
+	Err       error              // why the source does not answer, or its generation is not used; nil: nothing is wrong
 	Refused   *source.Generation // the newest, if it was refused
 	RefusedBy error              // why
 }
@@ -131,7 +132,7 @@ func (f *Follower) load(ctx context.Context) (*source.Generation, error) {
 	defer cancel()
 	g, err := f.ask(ctx)
 	if now := f.State().InEffect; errors.Is(err, source.ErrNone) && now != nil {
-		// It is no answer: an empty folder may be one that is not mounted, and brings no news.
+		// An empty folder does not count as an answer: it may be one that is not mounted.
 		return nil, fmt.Errorf("%w in it, and generation %d of fleet %q is in effect", err, now.Manifest.Number, now.Manifest.Fleet)
 	}
 	if err != nil && !errors.Is(err, source.ErrNone) {
@@ -165,7 +166,7 @@ func (f *Follower) unheard(err error) {
 	}
 }
 
-// compare returns why g cannot follow the generation in effect, and whether it is news at all.
+// compare returns why g cannot follow the generation in effect, and whether it differs from it.
 func (f *Follower) compare(g *source.Generation) (news bool, err error) {
 	now := f.State().InEffect
 	if now == nil {

@@ -68,9 +68,9 @@ func (f *Follower) notHeard(err error) {
 	}
 }
 
-// listen waits for a hint, until the next look is due, or for Retry. An error says that nothing
-// is heard. A watch that does not end with its context is left alone, and the source is asked
-// from time to time.
+// listen waits for a hint, until the next look is due, or for Retry. An error means that the source
+// does not answer. A watch that does not end with its context is left alone, and the source is
+// polled.
 func (f *Follower) listen(ctx context.Context) (retry bool, err error) {
 	wait := f.config.Poll()
 	if !f.retryAt.IsZero() {
@@ -100,8 +100,8 @@ func (f *Follower) retry() {
 	}
 }
 
-// step looks at the newest generation, and puts it into effect if it is news. An error is one after
-// which the same may succeed soon.
+// step loads the newest generation, and puts it into effect if it is another one. After an error, a
+// retry may succeed soon.
 func (f *Follower) step(ctx context.Context) error {
 	g, err := f.load(ctx)
 	switch {

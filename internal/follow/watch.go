@@ -11,15 +11,16 @@ import (
 
 const (
 	hintPause = 10 * time.Millisecond // between two hints: a source may give them for no reason
-	// silence is the least time for which a watch of a source that does not answer waits if it can
-	// tell when the source is back: one that ends sooner may end at once each time.
+	// silence is the least time for which a watch waits while the source does not answer, if the
+	// watch detects when the source answers again. A watch that ends sooner may end at once each
+	// time.
 	silence = 50 * time.Millisecond
 )
 
 // watched is the result of a watch.
 type watched struct {
 	err  error
-	back bool // it has waited, and the source has news
+	back bool // it has waited, and the source answers again
 }
 
 // watch begins a watch that ends with ctx, unless one is still under way.

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// protocol is what a caller speaks, and so how it reads an error.
+// protocol is the protocol of a call, which decides the form of an error.
 type protocol uint8
 
 const (

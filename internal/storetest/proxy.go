@@ -97,7 +97,7 @@ func (p *Proxy) connect(a net.Conn) {
 	case Refusing:
 		a.Close()
 		return
-	case Silent: // the client has given up perhaps, and the server hears of it then
+	case Silent: // the client may have given up, and the server must notice
 		<-healed
 	}
 	b, err := net.Dial("tcp", p.target)

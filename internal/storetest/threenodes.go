@@ -8,8 +8,9 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/testkit"
 )
 
-// ThreeNodes tests three nodes that follow the store: a commit is in effect through TLS, also one that removes a user. An outage of
-// the store refuses nobody, a node that starts meanwhile serves too, and the first commit after it is in effect at once.
+// ThreeNodes tests three nodes that follow the store: a commit is in effect through TLS, also one that removes a user. During an
+// outage of the store no caller is refused, and a node that starts serves too. The first commit after the outage is in effect at
+// once.
 func ThreeNodes(t *testing.T, e Engine) {
 	editor := e.Open()
 	n := newNodes(t)

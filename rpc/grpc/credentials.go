@@ -82,7 +82,7 @@ func portOf(raw net.Conn) (*ports.Port, connstate.Conn) {
 	return c.Port(), conn
 }
 
-// authInfo is what a call knows of its connection.
+// authInfo describes the connection of a call.
 type authInfo struct {
 	credentials.TLSInfo
 	pair   *pair

@@ -20,10 +20,10 @@ import (
 )
 
 // ServerOptions returns the options that put guard in front of every call of a grpc.Server: the
-// credentials, the interceptors for unary calls and for streams, which are the outermost, and
-// the ports' limits for streams, headers and the client's first message. Other options may
-// follow; those that grpc has only one of are taken: further interceptors are added by
-// grpc.ChainUnaryInterceptor and grpc.ChainStreamInterceptor.
+// credentials, the interceptors for unary calls and for streams, which are the outermost, and the
+// ports' limits for streams, headers and the client's first message. Other options may follow; but
+// not those that grpc allows only once: add further interceptors with grpc.ChainUnaryInterceptor
+// and grpc.ChainStreamInterceptor.
 //
 // A server whose options are wrong, such as one without a guard, refuses every call, and logs
 // why.

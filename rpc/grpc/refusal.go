@@ -58,7 +58,7 @@ func (r *refusal) err() error {
 	return status.Error(codes.Code(problem.GRPCCode(r.code)), text)
 }
 
-// setTrailer sends headers of the answer that mean something to a client of gRPC. RateLimit and
+// setTrailer sends the headers of the answer that a gRPC client can use. RateLimit and
 // RateLimit-Policy must not be trailers (draft-ietf-httpapi-ratelimit-headers-11 section 3.1).
 func (r *refusal) setTrailer(ctx context.Context) {
 	for _, name := range []string{"WWW-Authenticate", "Retry-After"} {

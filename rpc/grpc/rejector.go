@@ -15,8 +15,8 @@ import (
 )
 
 // rejector refuses every call on the connections of a server that is not set up correctly. The
-// grpc.Server never sees them: without interceptors it would serve whatever they ask. The zero
-// value is ready to use.
+// grpc.Server never sees them: without interceptors it would serve every call. The zero value is
+// ready to use.
 type rejector struct {
 	mu        sync.Mutex
 	listeners map[*ports.Port]*chanlisten.Listener
@@ -45,7 +45,7 @@ func (r *rejector) serve(c *tls.Conn, port *ports.Port, why error) {
 			problem.Refusal(reason.NoPort).Write(w, r)
 		})}
 		if err := port.Configure(srv); err != nil {
-			slog.Error(err.Error()) // cannot happen: the server has no wishes
+			slog.Error(err.Error()) // cannot happen: the server has no settings
 			c.Close()
 			return
 		}

@@ -23,7 +23,7 @@ func blobPrefix(d source.Digest) string { return "blob/" + d.String() + "/" }
 func blobKey(d source.Digest, part int) string { return fmt.Sprintf("%s%06d", blobPrefix(d), part) }
 
 // writeBlob writes a file. Each part of a digest is always the same, because the content was
-// checked before: so writing it again mends a damaged part.
+// checked before: so writing it again repairs a damaged part.
 func (s *Store) writeBlob(ctx context.Context, g *source.Generation, f source.File) error {
 	data, err := g.ReadFile(ctx, f) // checks it before anything is written
 	if err != nil {
@@ -78,8 +78,8 @@ func (r *blobReader) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// fetch reads the next part: from any server of the cluster, and if that does not have it, with the
-// agreement of all. After an error it tries again, a few times.
+// fetch reads the next part: from any server of the cluster, and if that does not have it, by a
+// linearizable read. After an error it tries again, a few times.
 func (r *blobReader) fetch(size int) ([]byte, error) {
 	key := blobKey(r.file.SHA256, r.part)
 	pause := 50 * time.Millisecond

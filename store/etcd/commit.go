@@ -20,8 +20,8 @@ const (
 // errPruned is the error of a commit during which Prune has begun.
 var errPruned = errors.New("old generations are being removed: try again later")
 
-// Commit implements source.Store. It begins again when Prune has begun meanwhile, which may have
-// removed what it has found or written.
+// Commit implements source.Store. It begins again if Prune has begun meanwhile, because Prune may
+// have removed files that the commit found or wrote.
 func (s *Store) Commit(ctx context.Context, g *source.Generation) error {
 	if g.Manifest.Fleet != s.config.Fleet {
 		return fmt.Errorf("the store is of fleet %q, and the generation of fleet %q", s.config.Fleet, g.Manifest.Fleet)

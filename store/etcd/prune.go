@@ -106,7 +106,7 @@ func (s *Store) plan(ctx context.Context, head *source.Generation, r Retention) 
 	return old, named, nil
 }
 
-// pruning is a Prune that runs.
+// pruning is a running Prune.
 type pruning struct {
 	store   *Store
 	lease   clientv3.LeaseID
@@ -155,7 +155,7 @@ func (p *pruning) remove(ctx context.Context, key string, options ...clientv3.Op
 	})
 }
 
-// end lets commits go on.
+// end lets commits continue.
 func (p *pruning) end() {
 	_ = p.store.request(context.Background(), "end", func(ctx context.Context, c *clientv3.Client) error {
 		_, err := c.Revoke(ctx, p.lease)

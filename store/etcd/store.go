@@ -24,13 +24,14 @@ const timeout = 5 * time.Second
 
 // Config describes a store.
 type Config struct {
-	// Client is how to reach etcd: Endpoints, TLS, Username and the like. The store sets what
-	// keeps its promises where a field is zero: it reconnects after at most 500 ms, bounds answers to 4 MiB, and
-	// logs nothing. Its own DialOptions come before those of Client.
+	// Client is how to reach etcd: Endpoints, TLS, Username and the like. Where a field is zero the store sets
+	// its own value: it reconnects after at most 500 ms, bounds answers to 4 MiB, and logs nothing. Its own
+	// DialOptions come before those of Client.
 	Client clientv3.Config
 	Fleet  string // name of the fleet: letters, digits, ., - and _
-	// Heartbeat is the time between two looks at the newest generation while nothing is heard. A
-	// connection that is dead, though neither side closed it, is noticed after it. 0 means 10 s.
+	// Heartbeat is the interval at which the newest generation is read when no change is announced.
+	// It bounds how long a dead connection that neither side has closed stays unnoticed. 0 means 10
+	// s.
 	Heartbeat time.Duration
 }
 
@@ -101,8 +102,8 @@ func (s *Store) Close() {
 // errClosed is returned by calls of a store after Close.
 var errClosed = errors.New("the store was closed")
 
-// connect returns the client, and makes it if there is none. With a password that asks etcd, and
-// fails if etcd cannot be reached.
+// connect returns the client, and makes it if there is none. With a password this needs a token
+// from etcd, and fails if etcd cannot be reached.
 func (s *Store) connect() (*clientv3.Client, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -16,7 +16,7 @@ import (
 const lookTimeout = 3 * time.Second
 
 // Watch implements source.Source. It returns an error when etcd does not answer a heartbeat. Called
-// while etcd cannot be reached, it waits for it, and then returns nil: there may be news.
+// while etcd cannot be reached, it waits, and then returns nil: there may be another generation.
 func (s *Store) Watch(ctx context.Context, have *source.Generation) error {
 	if read := s.lastLoad(have); read != 0 { // no need to read it once more
 		if again, err := s.listen(ctx, have, read+1); !again {
@@ -37,7 +37,7 @@ func (s *Store) Watch(ctx context.Context, have *source.Generation) error {
 		case news || waited:
 			return nil
 		}
-		// From here on everything after what was read is heard.
+		// From here on every change after the revision that was read is received.
 		again, err := s.listen(ctx, have, read+1)
 		if !again {
 			return err
@@ -45,8 +45,8 @@ func (s *Store) Watch(ctx context.Context, have *source.Generation) error {
 	}
 }
 
-// listen waits for a change of head from a revision on. again: the history of etcd does not reach back
-// so far, so that head must be read again.
+// listen waits for a change of head from a revision on. again reports that the history of etcd does
+// not reach back so far, so that head must be read again.
 func (s *Store) listen(ctx context.Context, have *source.Generation, from int64) (again bool, err error) {
 	client, err := s.connect()
 	if err != nil {
@@ -86,17 +86,17 @@ func (s *Store) listen(ctx context.Context, have *source.Generation, from int64)
 	}
 }
 
-// errUnreachable is wrapped by the error of a look that etcd did not answer.
+// errUnreachable is wrapped by the error of a read that etcd did not answer.
 var errUnreachable = errors.New("etcd cannot be reached")
 
-// look compares the newest generation with have. It returns the revision of the store when it was read, and whether
-// there is another generation. A connection without an answer is replaced by a new one.
+// look reads the newest generation, and compares it with have. It returns the revision of the store when it was
+// read, and whether there is another generation. A connection without an answer is replaced by a new one.
 func (s *Store) look(ctx context.Context, have *source.Generation) (read int64, news bool, err error) {
 	client, err := s.connect()
 	if errors.Is(err, errClosed) {
 		return 0, false, err
 	}
-	if err != nil { // it has asked for a token, for as long as DialTimeout
+	if err != nil { // it has requested a token, for as long as DialTimeout
 		_ = sleep(ctx, 100*time.Millisecond)
 		return 0, false, fmt.Errorf("%w: %w", errUnreachable, err)
 	}

@@ -20,8 +20,8 @@ func blobKey(d source.Digest, part int) string {
 	return "blob." + d.String() + "." + strconv.Itoa(part)
 }
 
-// writeBlob writes all parts of a file. Each part of a digest is always the same, whoever writes it,
-// because data has that digest.
+// writeBlob writes all parts of a file. Each part of a digest is always the same, because data has
+// that digest.
 func (s *Store) writeBlob(ctx context.Context, kv jetstream.KeyValue, d source.Digest, data []byte) error {
 	for part := 0; len(data) > 0; part++ {
 		n := min(partSize, len(data))
@@ -68,8 +68,8 @@ func (r *blobReader) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// fetch reads the next part. After an error it tries again, a few times: a server may be
-// busy with many nodes, and a replica may have heard of a part later than of the generation.
+// fetch reads the next part. After an error it tries again, a few times: a server may be busy with
+// many nodes, and a replica may get a part later than the generation.
 func (r *blobReader) fetch(size int) ([]byte, error) {
 	key := blobKey(r.file.SHA256, r.part)
 	pause := 50 * time.Millisecond

@@ -46,7 +46,8 @@ func (s *Store) Commit(ctx context.Context, g *source.Generation) error {
 			return err
 		}
 	} else {
-		// Whoever replaces a head keeps it as history first. It is the same, whoever does it.
+		// Each editor that replaces a head first keeps it as history. The content is the same for
+		// every editor.
 		if err := s.put(ctx, manifests, generationKey(parent.Manifest.Number), parent.Encode()); err != nil {
 			return err
 		}

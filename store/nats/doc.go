@@ -7,7 +7,7 @@
 // that was the newest under gen.NUMBER. The files are in mtlsguard-blobs_FLEET, in parts of 256 KiB
 // by SHA-256, and the reports of nodes in mtlsguard-nodes_FLEET. The first commit creates the
 // buckets. A commit writes files first and then the key head, on the condition that it has not
-// changed: so it is there as a whole or not at all, and of two editors one wins.
+// changed: so it is there as a whole or not at all, and only one of two editors can commit.
 //
 // The server publishes a message on mtlsguard.FLEET.head when head has changed. Nodes listen to
 // it with plain subscriptions: there are no consumers on the server that could be left behind. After each

@@ -56,7 +56,7 @@ func (s *Store) replaceLink(connected bool) {
 	s.link = newLink(connected)
 }
 
-// currentLink returns the link of now.
+// currentLink returns the current link.
 func (s *Store) currentLink() *link {
 	s.mu.Lock()
 	defer s.mu.Unlock()

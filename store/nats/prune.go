@@ -61,7 +61,7 @@ func (s *Store) Prune(ctx context.Context, r Retention) (int, error) {
 		if !ok || err != nil || number >= head.Manifest.Number {
 			return nil
 		}
-		// The key was written when the next generation came.
+		// The key was written when the next generation was committed.
 		if head.Manifest.Number-number >= uint64(max(r.Keep, 1)) && now.Sub(e.Created()) >= r.Younger {
 			old = append(old, e.Revision())
 			return nil

@@ -26,8 +26,9 @@ type Config struct {
 
 	// Replicas is how many servers of a cluster hold each bucket that this store creates: 1, 3 or 5. 0 means 1.
 	Replicas int
-	// Heartbeat is the time between two looks at the newest generation while nothing is heard. A
-	// connection that is dead, though neither side closed it, is noticed after it. 0 means 10 s.
+	// Heartbeat is the interval at which the newest generation is read when no change is announced.
+	// It bounds how long a dead connection that neither side has closed stays unnoticed. 0 means 10
+	// s.
 	Heartbeat time.Duration
 	// Options come after those of the store, which reconnect for ever, after at most 300 ms:
 	// credentials, certificates and the like.
@@ -96,8 +97,8 @@ func Open(c Config) (*Store, error) {
 // Close ends the connection and all calls.
 func (s *Store) Close() { s.conn.Close() }
 
-// reconnectDelay returns the pause after all servers were tried. It is short, so that nodes hear
-// news soon after a restart, and random, so that they do not come all at once.
+// reconnectDelay returns the pause after all servers were tried. It is short, so that nodes read
+// the newest generation soon after a restart, and random, so that they do not all connect at once.
 func reconnectDelay(attempts int) time.Duration {
 	base := min(50*time.Millisecond<<min(attempts, 8), 150*time.Millisecond)
 	return base + rand.N(150*time.Millisecond)

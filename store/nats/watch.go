@@ -15,11 +15,11 @@ import (
 
 const (
 	lookTimeout = 3 * time.Second       // of a heartbeat
-	hintPause   = 20 * time.Millisecond // how long a watch lasts at least that a message ends
+	hintPause   = 20 * time.Millisecond // the least duration of a watch that a message ends
 )
 
 // Watch implements source.Source. It returns an error when the connection is lost. Called without a
-// connection, it waits for one, and then returns nil: there may be news.
+// connection, it waits for one, and then returns nil: there may be another generation.
 func (s *Store) Watch(ctx context.Context, have *source.Generation) error {
 	l := s.currentLink()
 	if !l.connected {
@@ -79,8 +79,8 @@ func (s *Store) awaitConnection(ctx context.Context, l *link) error {
 	return nil
 }
 
-// look compares the newest generation with have. It returns the revision of head, and whether there is another
-// generation. It makes sure that the server knows the subscriptions before it reads. A
+// look reads the newest generation, and compares it with have. It returns the revision of head, and whether
+// there is another generation. It makes sure that the server knows the subscriptions before it reads. A
 // connection without an answer is replaced by a new one.
 func (s *Store) look(ctx context.Context, have *source.Generation) (uint64, bool, error) {
 	within, cancel := context.WithTimeout(ctx, lookTimeout)

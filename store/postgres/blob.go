@@ -33,7 +33,7 @@ func (s *Store) openIn(ctx context.Context, q querier, f source.File) (io.ReadCl
 }
 
 // blob reads the content of a file. It holds at most 1 MiB, and no connection between two reads. After a
-// lost connection it goes on with the part that it needs.
+// lost connection it continues with the part that it needs.
 type blob struct {
 	ctx   context.Context
 	store *Store
@@ -63,8 +63,8 @@ func (b *blob) Read(p []byte) (int, error) {
 // Close ends nothing: no connection is held.
 func (b *blob) Close() error { return nil }
 
-// fetch reads the next parts. Their number and sizes follow from the size in the manifest, and not from what
-// the database says.
+// fetch reads the next parts. Their number and sizes follow from the size in the manifest, and not from the
+// rows of the database.
 func (b *blob) fetch() error {
 	const query = `select part, case when octet_length(data) <= $5 then data end from mtlsguard.blob
 		where fleet = $1 and digest = $2 and part >= $3 and part < $4 order by part limit $4 - $3`

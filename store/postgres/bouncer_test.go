@@ -85,11 +85,11 @@ func TestPgBouncer(t *testing.T) {
 	for _, x := range []struct {
 		name, mode string
 		direct     bool // WithListen
-		deaf       bool
+		polls      bool
 	}{
 		{"transaction mode is polled, and logged once", "transaction", false, true},
-		{"session mode is heard", "session", false, false},
-		{"transaction mode is heard with a connection of its own", "transaction", true, false},
+		{"session mode notifies", "session", false, false},
+		{"transaction mode with a direct connection notifies", "transaction", true, false},
 	} {
 		t.Run(x.name, func(t *testing.T) {
 			name := c.database(t)
@@ -114,7 +114,7 @@ func TestPgBouncer(t *testing.T) {
 			defer cancel()
 			go follow(ctx, node, func(g *source.Generation) { saw.Store(g.Manifest.Number) })
 			eventually(t, 1, &saw)
-			if x.deaf {
+			if x.polls {
 				testkit.Eventually(t, "the store logs that it polls", func() bool { return strings.Contains(log.String(), "LISTEN does not work") })
 			}
 			var worst time.Duration
@@ -126,7 +126,7 @@ func TestPgBouncer(t *testing.T) {
 			if worst > 2*time.Second {
 				t.Errorf("a generation was seen after %v", worst)
 			}
-			if n := strings.Count(log.String(), "LISTEN does not work"); n != map[bool]int{true: 1}[x.deaf] {
+			if n := strings.Count(log.String(), "LISTEN does not work"); n != map[bool]int{true: 1}[x.polls] {
 				t.Errorf("%d lines about LISTEN:\n%s", n, log.String())
 			}
 		})
@@ -147,14 +147,14 @@ func TestServerProcessThatStopsListeningIsNoticed(t *testing.T) {
 	if err := e.listen(soon(t)); err != nil {
 		t.Fatal(err)
 	}
-	if err := e.look(soon(t)); err != nil || e.deaf != "" {
-		t.Fatalf("look: %v, %q, want that it hears", err, e.deaf)
+	if err := e.look(soon(t)); err != nil || e.noListen != "" {
+		t.Fatalf("look: %v, %q, want that it listens", err, e.noListen)
 	}
 	if _, err := e.Exec(soon(t), "unlisten *"); err != nil {
 		t.Fatal(err)
 	}
-	if err := e.look(soon(t)); err != nil || e.deaf == "" {
-		t.Errorf("look: %v, %q, want that it is deaf", err, e.deaf)
+	if err := e.look(soon(t)); err != nil || e.noListen == "" {
+		t.Errorf("look: %v, %q, want that it polls", err, e.noListen)
 	}
 }
 

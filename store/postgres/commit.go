@@ -95,7 +95,7 @@ func (s *Store) exec(ctx context.Context, tx pgx.Tx, sql string, arguments ...an
 
 // addBlobs adds the files of g that are not there, in the order of their digests: two editors that add the same ones
 // cannot wait for each other. The ones that are there and that the newest generation does not have are checked: an
-// editor could have left something else.
+// editor could have left other content.
 func (s *Store) addBlobs(ctx context.Context, tx pgx.Tx, g, newest *source.Generation) error {
 	blobs := slices.SortedFunc(slices.Values(g.Blobs()), func(a, b source.File) int { return bytes.Compare(a.SHA256[:], b.SHA256[:]) })
 	there, err := s.present(ctx, tx, blobs)

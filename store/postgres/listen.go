@@ -23,18 +23,18 @@ func (s *Store) follow(ctx context.Context, done chan<- struct{}) {
 	defer close(done)
 	var pause pauses
 	for {
-		heard, err := s.hear(ctx)
+		read, err := s.receive(ctx)
 		if ctx.Err() != nil {
 			return
 		}
-		if heard {
+		if read {
 			pause = pauses{}
 		}
 		if err == nil {
 			continue // LISTEN is tried again
 		}
 		s.listener.set(func(now *state) {
-			now.heard, now.failures = false, now.failures+1
+			now.connected, now.failures = false, now.failures+1
 			if now.err == nil {
 				now.err = s.explain(err)
 			}
@@ -45,21 +45,21 @@ func (s *Store) follow(ctx context.Context, done chan<- struct{}) {
 	}
 }
 
-// ear is a connection that listens.
-type ear struct {
+// subscription is a listening connection.
+type subscription struct {
 	*pgx.Conn
-	store  *Store
-	pid    int32     // of its server process
-	hint   bool      // a generation of the fleet was committed
-	nonce  string    // what ping sends
-	pong   bool      // and that it came back
-	looked time.Time // when look was called last
-	deaf   string    // why it hears nothing, and must look every second; "": it hears
+	store    *Store
+	pid      int32     // of its server process
+	hint     bool      // a generation of the fleet was committed
+	nonce    string    // what ping sends
+	pong     bool      // and that it came back
+	looked   time.Time // when look was called last
+	noListen string    // why it gets no notifications, and must poll every second; "": it gets them
 }
 
-// hear connects, and tells the watches what it hears until the connection fails or ctx ends. It reports whether it had
+// receive connects, and passes changes to the watches until the connection fails or ctx ends. It reports whether it had
 // read the newest generation. The error is nil if it cannot LISTEN, and should try again.
-func (s *Store) hear(ctx context.Context) (heard bool, err error) {
+func (s *Store) receive(ctx context.Context) (read bool, err error) {
 	e, err := s.connect(ctx)
 	if err != nil {
 		return false, err
@@ -72,18 +72,18 @@ func (s *Store) hear(ctx context.Context) (heard bool, err error) {
 	if err := e.listen(ctx); err != nil {
 		return false, err
 	}
-	if err := e.look(ctx); err != nil { // after LISTEN: what was committed before it was not heard
+	if err := e.look(ctx); err != nil { // after LISTEN: a commit before it sent no notification here
 		return false, err
 	}
-	if e.deaf == "" && uint32(e.pid) != e.PgConn().PID() {
+	if e.noListen == "" && uint32(e.pid) != e.PgConn().PID() {
 		if err := e.ping(ctx); err != nil {
 			return true, err
 		}
 	}
 	for began := time.Now(); ; {
 		wait := s.times.heartbeat
-		if e.deaf != "" {
-			s.logDeaf(e.deaf)
+		if e.noListen != "" {
+			s.logPolling(e.noListen)
 			if wait = s.times.poll; time.Since(began) > s.times.again {
 				return true, nil
 			}
@@ -103,7 +103,7 @@ func (s *Store) hear(ctx context.Context) (heard bool, err error) {
 }
 
 // connect returns a connection that does nothing yet. It tries each host of the connection string.
-func (s *Store) connect(ctx context.Context) (*ear, error) {
+func (s *Store) connect(ctx context.Context) (*subscription, error) {
 	all := s.pool.Config()
 	config := all.ConnConfig
 	if s.listen != nil {
@@ -117,15 +117,15 @@ func (s *Store) connect(ctx context.Context) (*ear, error) {
 		}
 	}
 	bound(config)
-	e := &ear{store: s}
+	e := &subscription{store: s}
 	config.OnNotification = e.notified
 	conn, err := pgx.ConnectConfig(ctx, config)
 	e.Conn = conn
 	return e, err
 }
 
-// notified takes a notification. It keeps nothing of it, because any role may send very many.
-func (e *ear) notified(_ *pgconn.PgConn, n *pgconn.Notification) {
+// notified handles a notification. It keeps nothing of it, because any role may send very many.
+func (e *subscription) notified(_ *pgconn.PgConn, n *pgconn.Notification) {
 	switch {
 	case n.Channel == channel && strings.HasPrefix(n.Payload, e.store.fleet+" "):
 		e.hint = true
@@ -134,21 +134,21 @@ func (e *ear) notified(_ *pgconn.PgConn, n *pgconn.Notification) {
 	}
 }
 
-// listen begins to listen. A server that cannot, such as a standby, makes the connection deaf.
-func (e *ear) listen(ctx context.Context) error {
+// listen begins to listen. With a server that cannot, such as a standby, the connection polls.
+func (e *subscription) listen(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, e.store.times.answer)
 	defer cancel()
 	_, err := e.Exec(ctx, "listen "+channel)
 	if code(err) != "" && !connectionFailed(err) {
-		e.deaf = err.Error()
+		e.noListen = err.Error()
 		return nil
 	}
 	return err
 }
 
-// look reads the newest generation, and whether the server process still listens: the same question shows
+// look reads the newest generation, and whether the server process still listens: the same query shows
 // that the connection is alive.
-func (e *ear) look(ctx context.Context) error {
+func (e *subscription) look(ctx context.Context) error {
 	const query = `select pg_backend_pid(), exists (select from pg_listening_channels() c where c = $2), coalesce(g.digest, '')
 		from (select) one left join lateral (
 			select digest from mtlsguard.generation where fleet = $1 order by number desc limit 1) g on true`
@@ -161,19 +161,19 @@ func (e *ear) look(ctx context.Context) error {
 	if err := e.QueryRow(ctx, query, mode, e.store.fleet, channel).Scan(&pid, &listens, &digest); err != nil {
 		return err
 	}
-	if e.deaf == "" && (!listens || e.pid != 0 && e.pid != pid) {
-		e.deaf = "the server process does not listen any more: a pooler such as PgBouncer in transaction mode has changed it"
+	if e.noListen == "" && (!listens || e.pid != 0 && e.pid != pid) {
+		e.noListen = "the server process does not listen any more: a pooler such as PgBouncer in transaction mode has changed it"
 	}
 	e.pid = pid
 	var newest source.Digest
 	copy(newest[:], digest)
-	e.store.listener.set(func(now *state) { now.heard, now.newest, now.err = true, newest, nil })
+	e.store.listener.set(func(now *state) { now.connected, now.newest, now.err = true, newest, nil })
 	return nil
 }
 
 // ping sends a notification through the pool, and waits for it here. A pooler has its own number for the server
 // process, and only a test shows whether it passes notifications on.
-func (e *ear) ping(ctx context.Context) error {
+func (e *subscription) ping(ctx context.Context) error {
 	e.nonce = rand.Text()
 	one, cancel := context.WithTimeout(ctx, e.store.times.answer)
 	defer cancel()
@@ -184,20 +184,20 @@ func (e *ear) ping(ctx context.Context) error {
 		if code(err) == "" {
 			return err
 		}
-		e.deaf = err.Error()
+		e.noListen = err.Error()
 		return nil
 	}
 	if err := e.wait(ctx, e.store.times.poll, func() bool { return e.pong }); err != nil {
 		return err
 	}
 	if !e.pong {
-		e.deaf = "a notification did not arrive: a pooler such as PgBouncer in transaction mode keeps it"
+		e.noListen = "a notification did not arrive: a pooler such as PgBouncer in transaction mode keeps it"
 	}
 	return nil
 }
 
 // wait waits for notifications until enough returns true, but not longer than d. That it was too long is no error.
-func (e *ear) wait(ctx context.Context, d time.Duration, enough func() bool) error {
+func (e *subscription) wait(ctx context.Context, d time.Duration, enough func() bool) error {
 	one, cancel := context.WithTimeout(ctx, d)
 	defer cancel()
 	for !enough() {
@@ -211,10 +211,10 @@ func (e *ear) wait(ctx context.Context, d time.Duration, enough func() bool) err
 	return nil
 }
 
-// logDeaf logs once that the store looks every second.
-func (s *Store) logDeaf(why string) {
-	s.deafOnce.Do(func() {
-		s.log.Warn(fmt.Sprintf("LISTEN does not work, so the database is asked for new generations every %v: give a connection to the server itself with postgres.WithListen", s.times.poll),
+// logPolling logs once that the store polls every second.
+func (s *Store) logPolling(why string) {
+	s.pollingOnce.Do(func() {
+		s.log.Warn(fmt.Sprintf("LISTEN does not work, so the database is polled for new generations every %v: give a connection to the server itself with postgres.WithListen", s.times.poll),
 			"fleet", s.fleet, "cause", why)
 	})
 }

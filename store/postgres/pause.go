@@ -12,9 +12,9 @@ type pauses struct {
 	other int // how often in a row there was another error
 }
 
-// after returns the shortest pause after an error; sleep doubles it at random. A server that does not run costs nobody
-// anything: it is tried again within 120 ms in the first half minute, and within 300 ms later, so that nodes hear of news
-// soon after a restart. Other errors are given up to 10 s.
+// after returns the shortest pause after an error; sleep doubles it at random. A server that does not run is tried again
+// within 120 ms in the first half minute, and within 300 ms later, so that nodes read the newest generation soon after a
+// restart: such an attempt costs nothing. Other errors are given up to 10 s.
 func (p *pauses) after(err error) time.Duration {
 	switch {
 	case !isDown(err):

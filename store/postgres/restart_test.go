@@ -99,7 +99,7 @@ func TestWatchFailsOnceWhileNothingIsHeard(t *testing.T) {
 	result := make(chan error, 1)
 	watch := func() { go func() { result <- s.Watch(soon(t), first) }() }
 	watch()
-	testkit.Eventually(t, "the store listens", func() bool { now, _ := s.current(); return now.heard })
+	testkit.Eventually(t, "the store listens", func() bool { now, _ := s.current(); return now.connected })
 	c.stop(syscall.SIGQUIT)
 	if err := <-result; err == nil {
 		t.Error("the watch whose connection was lost has no error")
@@ -170,7 +170,7 @@ func TestFloodOfNotificationsCausesFewLooks(t *testing.T) {
 	node := storeOf(t, poolOf(t, "postgres://127.0.0.1:"+port+"/"+name+"?sslmode=disable", "postgres"), fleet)
 	result := make(chan error, 1)
 	go func() { result <- node.Watch(soon(t), first) }()
-	testkit.Eventually(t, "the store listens", func() bool { now, _ := node.current(); return now.heard })
+	testkit.Eventually(t, "the store listens", func() bool { now, _ := node.current(); return now.connected })
 	before := p.asked.Load()
 	began := time.Now()
 	c.exec(t, name, `do $$ begin

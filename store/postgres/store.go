@@ -28,13 +28,13 @@ const maxMessage = 1 << 20
 
 // times are the waits of a Store.
 type times struct {
-	answer    time.Duration // for one question; after it another connection is tried
+	answer    time.Duration // for one query; after it another connection is tried
 	part      time.Duration // for up to 1 MiB of a blob
 	editor    time.Duration // between two statements of a commit, such as while a file is read
 	connect   time.Duration
-	apart     time.Duration // between two looks, however many hints there are: any role may send them
-	heartbeat time.Duration // between two looks on the connection that listens
-	poll      time.Duration // between two looks where LISTEN does not work
+	apart     time.Duration // between two reads, however many notifications there are: any role may send them
+	heartbeat time.Duration // between two reads on the listening connection
+	poll      time.Duration // between two reads where LISTEN does not work
 	again     time.Duration // until LISTEN is tried again there
 	linger    time.Duration // how long a connection listens after the last watch
 }
@@ -54,8 +54,8 @@ type Store struct {
 	log    *slog.Logger
 	times  times
 
-	listener listener
-	deafOnce sync.Once // for the line about LISTEN
+	listener    listener
+	pollingOnce sync.Once // for the line about LISTEN
 }
 
 // Option is a setting of New.
@@ -123,8 +123,8 @@ func bound(config *pgx.ConnConfig) {
 	}
 }
 
-// query calls f, which asks the database and gives up after within. It is called up to 6 times while connections
-// fail: the pool may hold some that a restart of the database has ended. The pauses begin with 12 to 24 ms, and are 0.7 s
+// query calls f, which queries the database and gives up after within. It is called up to 6 times while connections fail:
+// the pool may hold some that a restart of the database has ended. The pauses begin with 12 to 24 ms, and are 0.7 s
 // together at most. f must be repeatable.
 func (s *Store) query(ctx context.Context, within time.Duration, f func(context.Context) error) error {
 	if s.wrong != nil {
@@ -157,7 +157,7 @@ func connectionFailed(err error) bool {
 // errStored is wrapped by errors about what the database holds: another connection reads the same.
 var errStored = errors.New("the store holds what mtlsguard would not write")
 
-// explain adds to an error of the database what to do.
+// explain adds a remedy to an error of the database.
 func (s *Store) explain(err error) error {
 	hint := ""
 	switch {
@@ -181,7 +181,7 @@ func code(err error) string {
 	return ""
 }
 
-// sleep waits for d, and up to as long again: nodes must not come all at once.
+// sleep waits for d, and up to as long again: nodes must not all connect at once.
 func sleep(ctx context.Context, d time.Duration) error {
 	t := time.NewTimer(d + rand.N(d))
 	defer t.Stop()

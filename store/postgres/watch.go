@@ -10,7 +10,7 @@ import (
 )
 
 // listener is the connection that all watches of a store share. It lives while there are watches, and a
-// while longer: a node calls Watch again when it has loaded what Watch told it of.
+// while longer: a node calls Watch again when it has loaded the generation that Watch reported.
 type listener struct {
 	mu      sync.Mutex // guards the fields below
 	state   state
@@ -20,16 +20,16 @@ type listener struct {
 	done    chan struct{}      // closed when the goroutine has ended
 	idle    *time.Timer        // stops the goroutine
 	closed  bool
-	last    [2]source.Digest // what the caller of the last watch that did not wait had, and the newest
+	last    [2]source.Digest // for the last watch that did not wait: the generation of its caller, and the newest
 	repeats int              // how often in a row
 }
 
 // state is what the listener knows.
 type state struct {
-	heard    bool          // a connection listens, or looks every second
-	newest   source.Digest // of the manifest of the newest generation; zero: there is none
-	err      error         // why nothing is heard; nil: it is, or the first connection is being made
-	failures int           // how often a connection was lost, or could not be made
+	connected bool          // a connection listens, or polls every second
+	newest    source.Digest // of the manifest of the newest generation; zero: there is none
+	err       error         // why there is no connection; nil: there is one, or the first is being made
+	failures  int           // how often a connection was lost, or could not be made
 }
 
 // errClosed is returned by Watch after Close.
@@ -51,13 +51,13 @@ func (s *Store) Watch(ctx context.Context, have *source.Generation) error {
 	}
 	first, changed := s.current()
 	for now := first; ; now, changed = s.current() {
-		other := now.heard && now.newest != haveDigest && now.newest != source.Digest{}
+		other := now.connected && now.newest != haveDigest && now.newest != source.Digest{}
 		switch {
 		case other && now == first && s.repeated(haveDigest, now.newest):
 			// The caller does not get what this connection sees: the pool may lead to a standby that
-			// lags. It must not ask all the time.
+			// lags. It must not poll without a pause.
 			return s.pause(ctx, changed)
-		case other || now.heard && now.failures != first.failures || now.heard && first.err != nil:
+		case other || now.connected && now.failures != first.failures || now.connected && first.err != nil:
 			return nil
 		case now.err != nil && (first.err == nil || now.err == errClosed):
 			return now.err

@@ -42,7 +42,7 @@ func checkNext(ctx context.Context, configs []nodeConfig, parent, g *source.Gene
 	return findings, needsYes, wrong.Err()
 }
 
-// sameFinding reports whether two findings are the same, wherever they stand in the file.
+// sameFinding reports whether two findings are the same, regardless of their lines.
 func sameFinding(a, b configerror.Finding) bool {
 	return a.File == b.File && a.What == b.What
 }

@@ -85,7 +85,7 @@ func (c *commitFlags) commit(a *app, s *store, configs []nodeConfig, p proposal)
 	}
 	out.NeedsYes = needsYes
 	if p.parent != nil {
-		if why := whyUnused(configs, p.parent); why != "" { // what is compared with it, and a folder of show, may be forged
+		if why := whyUnused(configs, p.parent); why != "" { // the diff against it, and a folder that show has written, may contain forged files
 			out.NeedsYes = append(out.NeedsYes, why)
 		}
 	}
@@ -98,7 +98,7 @@ func (c *commitFlags) commit(a *app, s *store, configs []nodeConfig, p proposal)
 	return out, c.finish(a, s, p, g, &out)
 }
 
-// finish commits a generation that is in order.
+// finish commits a checked generation.
 func (c *commitFlags) finish(a *app, s *store, p proposal, g *source.Generation, out *commitReport) error {
 	newest, err := s.newest()
 	if err != nil {

@@ -21,7 +21,7 @@ type proposal struct {
 	manifest source.Manifest // note, ports and restores
 	folder   string          // where files is on disk, for positions in errors; "" is nowhere
 	pending  *source.Generation
-	users    *useredit.Change // printed in place of what changes; nil: none
+	users    *useredit.Change // printed in place of the changes; nil: none
 }
 
 // place returns the name of a file on disk in place of one below a mount.

@@ -107,7 +107,7 @@ func (c *pushCmd) pushPending(a *app, s *store, configs []nodeConfig) error {
 		return err
 	}
 	defer end()
-	if g, err = g.Fetch(s.ctx); err != nil { // what is committed has the files that it names
+	if g, err = g.Fetch(s.ctx); err != nil { // the archive must hold the files that the manifest names
 		return pendingError(c.Folder, err)
 	}
 	p := proposal{pending: g}

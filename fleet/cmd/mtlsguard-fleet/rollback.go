@@ -71,7 +71,8 @@ func (c *rollbackCmd) Run(a *app) error {
 	return err
 }
 
-// restoredPorts returns the names of ports that old rules and mappings may use besides those of now.
+// restoredPorts returns the names of ports that old rules and mappings may use besides the current
+// ones.
 func restoredPorts(configs []nodeConfig, parent, old *source.Generation) []string {
 	both := *parent
 	both.Manifest.Ports = append(append([]string{}, parent.Manifest.Ports...), old.Manifest.Ports...)

@@ -39,7 +39,7 @@ func (c *signCmd) Run(a *app) error {
 		return err
 	}
 	defer end()
-	if g, err = g.Fetch(a.ctx); err != nil { // what is signed has the files that it names
+	if g, err = g.Fetch(a.ctx); err != nil { // the archive must hold the files that the manifest names
 		return pendingError(c.Pending, err)
 	}
 	if g, err = signOnce(g, key); err != nil {

@@ -36,7 +36,7 @@ type statusReport struct {
 	Nodes  []nodeStatus `json:"nodes"`
 }
 
-// nodeStatus is what a node has reported, and what that means.
+// nodeStatus is the report of a node, and its state.
 type nodeStatus struct {
 	source.Report
 	State string  `json:"state"` // current, behind, refused, silent or other
@@ -74,7 +74,7 @@ func (c *statusCmd) Run(a *app) error {
 	}
 }
 
-// pause waits for a moment, and reports whether the command goes on.
+// pause waits for a moment, and reports whether the command continues.
 func pause(ctx context.Context) bool {
 	select {
 	case <-ctx.Done():

@@ -99,7 +99,7 @@ func (s *store) fetchSigned(n uint64, configs []nodeConfig) (*source.Generation,
 	return g, nil
 }
 
-// checked completes what the store has answered.
+// checked adds a hint to an error of the store, and rejects a generation of another fleet.
 func (s *store) checked(g *source.Generation, err error) (*source.Generation, error) {
 	if err != nil {
 		return nil, s.error(err)

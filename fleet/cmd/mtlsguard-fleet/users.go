@@ -25,8 +25,8 @@ type usersCmd struct {
 	Enable  usersEnableCmd  `cmd:"" help:"Undo users disable."`
 }
 
-// usersFlags are the flags of the commands that change mappings. It has those of commitFlags but Ports, which
-// users add has too.
+// usersFlags are the flags of the commands that change mappings. They are those of commitFlags without Ports,
+// because users add has a flag of that name.
 type usersFlags struct{ commitFlags }
 
 const usersHelp = ` on the newest generation, and commits the result as the next one. All other lines and files stay as they are. The checks are those of mtlsguard users, with the files of the generation.
