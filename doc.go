@@ -1,9 +1,9 @@
 // Package mtlsguard authenticates the callers of a Go service by client certificate, and
 // decides which requests they may make.
 //
-// A port asks for a client certificate, requires one, or does neither. A mapping turns a
-// verified certificate into a named user. A policy lists the requests that each user may
-// make. All of it can be built in code from the packages below, or read from one file:
+// A port ignores, requests or requires client certificates. A mapping turns a verified certificate
+// into a named user. A policy lists the requests that each user may make. All of it can be built in
+// code from the packages below, or read from one file:
 //
 //	server, err := mtlsguard.Open("mtlsguard.yaml", mtlsguard.Options{})
 //	if err != nil {

@@ -125,7 +125,7 @@ type PortInfo struct {
 	Gateways     *GatewayInfo
 	// Certificate is what the port presents, leaf first; nil with Options.Certificates.
 	Certificate []*x509.Certificate
-	Trusts      []TrustInfo // nil: the port asks for no certificate
+	Trusts      []TrustInfo // nil: the port requests no certificate
 }
 
 // GatewayInfo describes the gateways that may forward certificates.
@@ -143,7 +143,7 @@ type TrustInfo struct {
 	Profile    trust.Profile
 	Revocation trust.Revocation // in effect: never RevocationAuto
 	Responder  string           // URL of the OCSP responder; empty: none is set
-	OCSP       *ocsp.Stats      // what was asked of it; nil without one
+	OCSP       *ocsp.Stats      // queries to the OCSP responder; nil without one
 	FreshUntil time.Time        // the earliest next update of the CRLs that are needed; zero if none is
 	Anchors    []AnchorInfo
 	CRLs       []CRLInfo
@@ -223,7 +223,7 @@ func trustInfoOf(p *site.Port, t *site.Trust, fetcher *crlfetch.Fetcher) TrustIn
 	return out
 }
 
-// addOpen adds what the open port knows.
+// addOpen adds the state of the open port.
 func addOpen(out *PortInfo, p *ports.Port) {
 	out.Addr, out.Open, out.Limits = p.Addr(), p.Listening(), p.Config().Limits
 	out.Draining = out.Addr != nil && !out.Open && p.ConnCount() > 0

@@ -91,9 +91,9 @@ type Options struct {
 	// readiness fails already. Serve and Run wait for it, so it can wait until a load balancer
 	// has noticed. nil does nothing.
 	OnDrain func()
-	// StatusSocket is the path of a unix socket with the status of the server, for
-	// `mtlsguard status`. Serve and Run make it with mode 0600 and remove it. Each connection gets
-	// one JSON document: there is nothing to ask or to change. A socket that a dead server
+	// StatusSocket is the path of a unix socket with the status of the server, for `mtlsguard
+	// status`. Serve and Run make it with mode 0600 and remove it. Each connection gets one JSON
+	// document: nothing is read from it, so nothing can be changed. A socket that a dead server
 	// left behind is replaced; one of a running server is an error. "" means none.
 	StatusSocket string
 	// Source brings the files that a fleet shares: a store, or a folder or a web server of

@@ -166,7 +166,8 @@ func (s *Server) checkRestart(g *site.Generation) error {
 				continue
 			}
 			if (p.Decision == nil) != (s.current.Ports[i].Decision == nil) {
-				// Fail closed: a gateway that still asks would take the answer to its own request for the decision.
+				// Fail closed: a gateway that still asks would take the answer to its own request for a decision
+				// about its client's.
 				reject(p.Line, fmt.Sprintf("port %q: answer was added or removed", p.Config.Name))
 			}
 			switch old := s.current.Ports[i].Config; {

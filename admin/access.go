@@ -53,9 +53,9 @@ func (p *Page) guarded(next http.Handler) http.Handler {
 	})
 }
 
-// mayPost reports whether the caller's request would be allowed as a POST to an escaped path. It asks the
-// guard, without a quota. A caller behind a gateway is known by headers that the guard has
-// removed: for them it is no.
+// mayPost reports whether the caller's request would be allowed as a POST to an escaped path. The guard
+// decides, without counting a quota. For a caller behind a gateway the answer is no, because the guard
+// has removed the headers that identify the caller.
 func (c *call) mayPost(path string) bool {
 	u, err := url.ParseRequestURI(path)
 	if err != nil {

@@ -17,8 +17,7 @@ var reads = []string{
 	"/api/v1/refusals", "/api/v1/series", "/api/v1/trust", "/api/v1/changes", "/api/v1/lint",
 }
 
-// Who may do what is the policy's answer, and Default may nothing.
-// Covers W1, W2.
+// The policy decides who may use the page, and the user Default may do nothing. Covers W1, W2.
 func TestPolicyDecidesWhoMayUseThePage(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -53,8 +52,7 @@ func TestPolicyDecidesWhoMayUseThePage(t *testing.T) {
 	}
 }
 
-// Without a guard nobody would be asked who they are.
-// Covers W1.
+// Without a guard no caller would be authenticated. Covers W1.
 func TestPageWithoutGuardRefuses(t *testing.T) {
 	t.Parallel()
 	page, err := admin.New(admin.Config{})

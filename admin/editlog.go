@@ -6,8 +6,8 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/audit"
 )
 
-// logEdit writes into the log of the server who has asked for a change, for which, and why it was
-// refused. A call that only asks what would be has no line.
+// logEdit writes a line into the server's log with the user, the change, and the reason if it was
+// refused. A dry run has no line.
 func (c *call) logEdit(err error) {
 	if c.dryRun {
 		return

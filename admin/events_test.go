@@ -41,9 +41,8 @@ func (s *site) stream(c *http.Client, pairs ...string) (*http.Response, func(eve
 	}
 }
 
-// What happens reaches the browser, over both protocols. A new configuration ends the stream: it
-// may not allow the stream any more. So does a drain: the server must not wait for it.
-// Covers W8.
+// Events reach the browser, over both protocols. A new configuration ends the stream: it may not
+// allow the stream any more. So does a drain: the server must not wait for it. Covers W8.
 func TestStreamOfEvents(t *testing.T) {
 	t.Parallel()
 	for name, options := range map[string][]testkit.ClientOption{"HTTP/1.1": nil, "HTTP/2": {testkit.HTTP2}} {

@@ -79,7 +79,7 @@ func (c *call) explain(q *question) (*apiExplained, error) {
 	return c.ask(request)
 }
 
-// explainReference asks again what was refused.
+// explainReference explains a refused request again, with the configuration in effect.
 func (c *call) explainReference(q *question) (*apiExplained, error) {
 	r, err := c.findRefusal(q.Reference)
 	if err != nil {
@@ -116,7 +116,7 @@ func (c *call) explainReference(q *question) (*apiExplained, error) {
 // Refused reports that the handshake would be refused.
 func (x *apiExplained) Refused() bool { return x.Stage == "handshake" }
 
-// ask asks the server, and adds the verdict and the hints.
+// ask lets the server explain, and adds the verdict and the hints.
 func (c *call) ask(request mtlsguard.ExplainRequest) (*apiExplained, error) {
 	x, err := c.server.Explain(c.Context(), request)
 	if err != nil {
@@ -137,7 +137,7 @@ func (c *call) ask(request mtlsguard.ExplainRequest) (*apiExplained, error) {
 	return out, nil
 }
 
-// explainUser asks the policy alone.
+// explainUser explains the policy alone.
 func (c *call) explainUser(q *question) (*apiExplained, error) {
 	path, _, _ := strings.Cut(cmp.Or(q.Path, "/"), "?")
 	method := cmp.Or(q.Method, http.MethodGet)

@@ -121,7 +121,7 @@ func (c *call) stateOf(r *source.Report, newest uint64) string {
 	return "current"
 }
 
-// askStore asks the store of a fleet something that changes nothing there.
+// askStore queries the store of a fleet, without changing it.
 func askStore[T any](c *call, ask func(context.Context) (T, error)) (T, error) {
 	out, err := c.page.asking.ask(c.Context(), func(ctx context.Context) (any, error) { return ask(ctx) })
 	if _, ok := errors.AsType[*failure](err); err != nil && !ok {
@@ -134,8 +134,8 @@ func askStore[T any](c *call, ask func(context.Context) (T, error)) (T, error) {
 // storeTime bounds the wait for the store of the fleet.
 const storeTime = 10 * time.Second
 
-// questions asks a store, and waits neither longer than its time nor for a store that goes on after that. At most as many
-// questions as its capacity are open, those that were given up included.
+// questions queries a store, and waits no longer than its time, even if the query continues. At most as many queries as
+// its capacity are open, including those that were given up.
 type questions struct {
 	open chan struct{}
 	time time.Duration

@@ -18,7 +18,8 @@ type apiHint struct {
 
 const reasonsPage = "https://github.com/mtlsguard/mtlsguard/blob/main/docs/reasons.md#"
 
-// hints returns what would alter a refusal. The command knows more: it reads the files.
+// hints returns the changes that would alter a refusal. The command has more hints: it reads the
+// files.
 func hints(x *apiExplained) []apiHint {
 	out := []apiHint{}
 	if x.Reason == "" {

@@ -86,8 +86,7 @@ func TestUnclearDryRunsAreRefused(t *testing.T) {
 }
 
 // An editor whose own mapping would end soon has no time to undo that: it is refused, as an end
-// now. What changes nothing for the editor within a day is not.
-// Covers W10.
+// now. An edit that changes nothing for the editor within a day is accepted. Covers W10.
 func TestEditorIsNotLockedOutSoon(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, editing)
@@ -118,8 +117,7 @@ func TestEditorIsNotLockedOutSoon(t *testing.T) {
 	}
 }
 
-// What a link brings is shown escaped, as what callers chose: a link may come from anybody.
-// Covers W4.
+// Parameters of a link are shown escaped, like text of callers: anybody can send a link. Covers W4.
 func TestTextsOfLinksAreEscaped(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, editing)

@@ -64,8 +64,8 @@ func TestRefusedCertificateBecomesAUser(t *testing.T) {
 	}
 }
 
-// What the form cannot add, it shows again with the reason, and what was entered.
-// Covers W6, W10.
+// A mapping that cannot be added is shown again in the form, with the reason and the input. Covers
+// W6, W10.
 func TestFormOfAMappingShowsWhatIsWrong(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, editing)

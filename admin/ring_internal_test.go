@@ -127,7 +127,7 @@ func TestMinutes(t *testing.T) {
 	}
 }
 
-// What a mapping does is known to the second, without a lock once it is known.
+// The last use of a mapping is known to the second, without a lock once the mapping is known.
 func TestLastSeen(t *testing.T) {
 	t.Parallel()
 	var l lastSeen

@@ -18,7 +18,7 @@ type call struct {
 	server *mtlsguard.Server
 	id     identity.Identity
 	now    time.Time
-	what   string // an edit asks for, for the log
+	what   string // the change of an edit, for the log
 	dryRun bool   // it only asks what would be
 }
 

@@ -141,7 +141,7 @@ func TestOnlyEditorsClose(t *testing.T) {
 	}
 }
 
-// What ends soon is on the first screen: certificates that were used, or that the program knows,
+// The first screen lists what expires soon: certificates that were used, or that the program knows,
 // and mappings.
 func TestOverviewListsWhatEnds(t *testing.T) {
 	t.Parallel()

@@ -20,7 +20,7 @@ type apiTrust struct {
 	CRLs       []apiCRL    `json:"crls,omitempty"`
 }
 
-// apiOCSP is what was asked of a responder since it was configured.
+// apiOCSP counts the queries to a responder since it was configured.
 type apiOCSP struct {
 	Asked        uint64 `json:"asked"`    // requests that were sent
 	Answered     uint64 `json:"answered"` // those whose answer was accepted

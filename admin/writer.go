@@ -28,7 +28,7 @@ type edit struct {
 	change func(*useredit.File) (*useredit.Change, error)
 }
 
-// author is who asks for an edit, and why.
+// author is the user who makes an edit, and the note.
 type author struct {
 	user, mapping string
 	note          string // as the editor wrote it, at most maxNote bytes; not escaped

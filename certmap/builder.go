@@ -6,9 +6,9 @@ import (
 	"github.com/mtlsguard/mtlsguard/configerror"
 )
 
-// builder fills a table that no other goroutine uses yet, one mapping after another, and
-// reports every error. What it accepts and what it reports is the rule for every other way of
-// making a table.
+// builder fills a table that no other goroutine uses yet, one mapping after another, and reports
+// every error. Every other way of making a table accepts the same mappings and reports the same
+// errors.
 type builder struct {
 	t        *Table
 	pager    pager

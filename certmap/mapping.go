@@ -61,15 +61,15 @@ type Match struct {
 	User      string
 	MappingID string // the first valid mapping of that user, in the order of the table
 
-	// Until is the next instant at which a mapping's dates may change the answer: ask again
-	// from that instant on. Zero means never.
+	// Until is the next instant at which a mapping's dates may change the answer: from then on,
+	// call Map again. Zero means never.
 	Until time.Time
 
-	// Source and Generation limit the reuse of the answer: it holds while
-	// Source.Generation() returns Generation, and before Until. A guard reuses an answer
-	// for later requests of a connection only if Source is the Mapper that the guard was
-	// given. So a Mapper that wraps a Table or a Live and returns its Match is asked on
-	// every request, unless it sets both fields itself. A nil Source means never reuse.
+	// Source and Generation limit the reuse of the answer: it holds while Source.Generation()
+	// returns Generation, and before Until. A guard reuses an answer for later requests of a
+	// connection only if Source is the Mapper that the guard was given. So a Mapper that wraps a
+	// Table or a Live and returns its Match is called for every request, unless it sets both fields
+	// itself. A nil Source means never reuse.
 	Source     Source
 	Generation uint64
 }

@@ -9,7 +9,7 @@ import (
 )
 
 // nginx keeps no answer, even if an operator sets a cache for the question, with a key that does
-// not tell callers apart: each caller is asked about, and a change of the policy takes effect.
+// not distinguish callers: nginx asks about each caller, and a change of the policy takes effect.
 // Covers Z10.
 func TestNginxKeepsNoAnswer(t *testing.T) {
 	t.Parallel()

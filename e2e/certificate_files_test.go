@@ -69,7 +69,7 @@ func (l *live) presents(what string, p *testpki.Pair) {
 	})
 }
 
-// noFailure checks that no reload has failed in the eyes of whoever watches the log.
+// noFailure checks that the log has no failed reload.
 func (l *live) noFailure() {
 	l.Helper()
 	if failed := l.log.find("event", "reload", "outcome", "failed"); len(failed) > 0 {

@@ -14,8 +14,8 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 )
 
-// What ends while the server runs is logged at that moment with its consequence,
-// and again each hour, with the file; Lint has the same text.
+// A certificate or CRL that expires while the server runs is logged at that moment with its
+// consequence, and again each hour, with the file; Lint has the same text.
 func TestEndsWhileServingAreLogged(t *testing.T) {
 	t.Parallel()
 	soon := func(d time.Duration) testpki.Option {

@@ -14,7 +14,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/source"
 )
 
-// deaf is a source that never answers.
+// deaf is a source that never answers and never returns.
 type deaf struct{}
 
 func (deaf) Load(ctx context.Context, _ *source.Generation) (*source.Generation, error) {
@@ -208,7 +208,7 @@ func TestWrongSources(t *testing.T) {
 	})
 }
 
-// What lies on the disk below the mount is not read.
+// Files on the disk below the mount are not read.
 func TestMountHidesTheDisk(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t)

@@ -104,9 +104,8 @@ func TestRefusedGenerationIsTriedAfterAChangeOnTheNode(t *testing.T) {
 	testkit.Eventually(t, "generation 3, whose manifest names the port", func() bool { return l.server.Status().Source.Number == 3 })
 }
 
-// A store that is empty, such as a folder that is not mounted, brings no news: to a node with a
-// generation it does not answer, which the log and max_age report.
-// Covers S10.
+// For a node with a generation, an empty store, such as a folder that is not mounted, counts as one
+// that does not answer: the log and max_age report it. Covers S10.
 func TestEmptiedStoreIsNoAnswer(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t)
@@ -127,9 +126,8 @@ func TestEmptiedStoreIsNoAnswer(t *testing.T) {
 	testkit.Eventually(t, "the server to be in order", func() bool { return len(l.server.Status().Degraded) == 0 })
 }
 
-// The client certificate for the web server of a fleet is renewed without a restart: with the
-// old one a node would hear of no generation after its end.
-// Covers S16.
+// The client certificate for the web server of a fleet is renewed without a restart: with the old
+// one a node would get no generation after it expires. Covers S16.
 func TestCertificateForTheStoreIsRenewed(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t)

@@ -111,7 +111,7 @@ ops: '/O=Acme/OU=Staff/CN=alice' /O=Acme/OU=Services/CN=orders
 `
 
 // Every test certificate goes to a real Apache httpd, on several paths, and to a server with the
-// imported users and rules. Nobody is let in here who is not let in there, the users are the same,
+// imported users and rules. mtlsguard lets in no caller that httpd refuses, the users are the same,
 // and a difference is reported. Covers T2, T3.
 func TestImportedFakeBasicAuthOfApache(t *testing.T) {
 	testkit.SkipUnderRace(t, "an import is one goroutine, and the source is another program")

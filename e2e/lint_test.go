@@ -190,7 +190,7 @@ func TestLintReportsConfigurationErrors(t *testing.T) {
 	}
 }
 
-// What is renewed as usual is no finding: the thresholds depend on the lifetime.
+// A certificate that is renewed on schedule is not reported: the thresholds depend on the lifetime.
 func TestLintIsSilentInNormalOperation(t *testing.T) {
 	t.Parallel()
 	s := cleanSite(t)

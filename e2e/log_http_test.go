@@ -13,9 +13,9 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/testkit"
 )
 
-// Covers H18. What a client sends in place of the HTTP/2 preface never makes a line of
-// the level ERROR, whichever of net/http's own lines it looks like; and a thousand of
-// them do not make a thousand lines.
+// Covers H18. Bytes that a client sends in place of the HTTP/2 preface never cause a line of level
+// ERROR, whichever of net/http's own lines they look like; and a thousand such clients do not cause
+// a thousand lines.
 func TestBytesOfAClientNeverLogAnError(t *testing.T) {
 	t.Parallel()
 	greetings := []string{

@@ -95,7 +95,8 @@ func TestProgramMapsAndDecides(t *testing.T) {
 	}
 }
 
-// What the file and the program both provide is an error, and so is what neither provides.
+// It is an error if the file and the program both provide users, policy or a certificate, and if
+// neither does.
 func TestFileAndProgramDoNotProvideTheSame(t *testing.T) {
 	t.Parallel()
 	certificate := func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return nil, errors.New("unused") }

@@ -146,9 +146,8 @@ func TestRealProxiesStateTheCallersAddress(t *testing.T) {
 	}
 }
 
-// A header from any other address is refused, whoever it names, and so is the proxy without
-// one.
-// Covers N2.
+// A header from any other address is refused, whatever address it has, and so is the proxy without
+// one. Covers N2.
 func TestForgedProxyHeadersAreRefused(t *testing.T) {
 	t.Parallel()
 	s := proxied(t)

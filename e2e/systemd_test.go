@@ -61,7 +61,7 @@ func (s *site) launch(cmd *exec.Cmd) {
 	}
 }
 
-// socketOf returns a listening socket that nobody accepts from, and its file.
+// socketOf returns a listening socket without an accept loop, and its file.
 func socketOf(t *testing.T) (net.Addr, *os.File) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -106,9 +106,8 @@ var clientTroubles = []troubleCase{
 	{see: "curl: (58) unable to set private key file", call: curl, options: []string{"--cert", "alice.pem", "--key", "bob-key.pem"}, noLog: true},
 }
 
-// What docs/troubleshooting.md says that a client prints, or that a log line has, is seen. The
-// reason that it names is in the log, and the command that it names shows it. The change that it
-// names makes the request work.
+// Every row of docs/troubleshooting.md is true: the client prints the text, or the log line has it;
+// the reason is in the log; the command shows it; and the change makes the request work.
 func TestTroubleshootingRowsAreTrue(t *testing.T) {
 	testkit.SkipUnderRace(t, "the clients are other programs, and the other tests of this package have the same servers")
 	t.Parallel()

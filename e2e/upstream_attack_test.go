@@ -41,8 +41,7 @@ func TestSlowBodyIsTheCallersFailure(t *testing.T) {
 	}
 }
 
-// A service may speak HTTP/2 without TLS on a unix socket.
-// Covers Y1.
+// A service may use HTTP/2 without TLS on a unix socket. Covers Y1.
 func TestH2CBehindAUnixSocket(t *testing.T) {
 	t.Parallel()
 	s := newUpstreamSite(t, "unix+h2c:orders.sock")
@@ -78,8 +77,8 @@ func TestH2CBehindAUnixSocket(t *testing.T) {
 	}
 }
 
-// What can be read in two ways in a request line, a host or a header never reaches the service.
-// Covers E1, E5, E6, E14, F3, Y2.
+// A request line, host or header that can be read in two ways never reaches the service. Covers E1,
+// E5, E6, E14, F3, Y2.
 func TestHostileRequestsReachNoUpstream(t *testing.T) {
 	t.Parallel()
 	l := newUpstreamSite(t, service(t, func(_ http.ResponseWriter, r *http.Request) {

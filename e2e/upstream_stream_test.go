@@ -119,7 +119,7 @@ func TestUpgradesToAnUpstream(t *testing.T) {
 	}
 }
 
-// h2cService starts a service that speaks HTTP/2 without TLS only.
+// h2cService starts a service that supports only HTTP/2 without TLS.
 func h2cService(tb testing.TB, h http.HandlerFunc) string {
 	server := httptest.NewUnstartedServer(h)
 	server.Config.Protocols = new(http.Protocols)

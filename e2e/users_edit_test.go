@@ -93,7 +93,7 @@ func TestUsersOfARunningServerAreEdited(t *testing.T) {
 	}
 }
 
-// What is wrong with an edit leaves the file as it was.
+// An edit that fails leaves the file as it was.
 func TestWrongEditsChangeNothing(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)

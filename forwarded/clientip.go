@@ -17,8 +17,8 @@ type ClientIP struct {
 	// Header holds addresses, separated by commas. The gateway has to append to it, or to set
 	// it: otherwise it holds what the caller sends. "" reads none.
 	Header string
-	// Hops is the place of the caller's address, counted from the end: 1, also when 0, is what
-	// the gateway itself has added, 2 what a proxy in front of it has added, and so on. What is
+	// Hops is the place of the caller's address, counted from the end: 1, also when 0, is the entry
+	// that the gateway itself has added, 2 the one of a proxy in front of it, and so on. Entries
 	// further to the left may come from the caller.
 	Hops int
 }

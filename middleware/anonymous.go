@@ -8,8 +8,8 @@ import (
 	"github.com/mtlsguard/mtlsguard/reason"
 )
 
-// identifyWithoutCertificate asks the port's authenticators who the caller is. Where none
-// knows, the caller becomes the user Default or is refused.
+// identifyWithoutCertificate identifies a caller by the port's authenticators. If none of them
+// identifies the caller, the caller becomes the user Default or is refused.
 func (s *snapshot) identifyWithoutCertificate(c *call) bool {
 	p := c.port
 	if p.Forwarded == nil && c.conn != nil && c.conn.Port().RequiresCertificate() {
@@ -54,8 +54,8 @@ func (s *snapshot) identifyWithoutCertificate(c *call) bool {
 	return true
 }
 
-// requested returns what the connection's port asked its client for. Behind a gateway it is
-// empty: the gateway asks, and not the port.
+// requested returns the CA names that the connection's port sent to its client. Behind a gateway it
+// is empty: the gateway requests the certificates, not the port.
 func (c *call) requested() string {
 	if c.conn == nil || c.hop != nil {
 		return ""

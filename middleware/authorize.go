@@ -7,9 +7,8 @@ import (
 	"github.com/mtlsguard/mtlsguard/reason"
 )
 
-// Authorize asks the policy about a request that Identify let through, with the
-// path as the handler here sees it. Without Identify of the same guard outside it
-// refuses.
+// Authorize lets the policy decide about a request that Identify let through, with the path as the
+// handler here sees it. Without Identify of the same guard outside, it refuses.
 func (g *Guard) Authorize(next http.Handler) http.Handler {
 	if isNil(next) {
 		return withoutNext(g)

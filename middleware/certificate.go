@@ -97,7 +97,7 @@ func (s *snapshot) remember(c *call, m *memo) {
 	switch {
 	case c.hop == nil && c.tunnel == nil:
 		c.conn.SetMemo(m)
-	case m.until.IsZero(): // else the mapping may end: it is asked each time
+	case m.until.IsZero(): // otherwise the mapping may expire: the mapper is called each time
 		c.port.callers.PutSized(c.callerKey(), m, m.size())
 	}
 }

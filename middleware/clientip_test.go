@@ -10,9 +10,8 @@ import (
 	"github.com/mtlsguard/mtlsguard/reason"
 )
 
-// The address that a gateway states belongs to its request alone, although requests share the
-// connection, the certificate and what is remembered of it. It changes no decision.
-// Covers N7.
+// The address that a gateway sends belongs to its request alone, although requests share the
+// connection, the certificate and its cached identity. It changes no decision. Covers N7.
 func TestClientIPIsOfItsRequest(t *testing.T) {
 	t.Parallel()
 	both(t, func(t *testing.T, h2 bool) {
@@ -57,7 +56,8 @@ func TestClientIPIsOfItsRequest(t *testing.T) {
 				}
 			}
 		}
-		// A refusal has the address too, and a connection that is not a gateway's states none.
+		// A refusal has the address too, and no address is read from a connection that is not a
+		// gateway's.
 		refused := byGateway.get("//whoami", forwards(shared().alice), header("X-Forwarded-For", "192.0.2.1"))
 		if all := o.take(); refused.Code != 400 || len(all) != 1 || all[0].ClientIP != "192.0.2.1" {
 			t.Errorf("%d: %+v", refused.Code, all)

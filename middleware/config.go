@@ -70,7 +70,7 @@ type PortConfig struct {
 	Fallback       Fallback        // 0 means Strict
 	Unmapped       string          // the user for trusted certificates that no mapping matches; empty refuses them
 	Methods        []string        // known beyond GET HEAD POST PUT PATCH DELETE OPTIONS
-	Authenticators []Authenticator // asked in order when no certificate was sent
+	Authenticators []Authenticator // called in order when no certificate was sent
 	ServerNames    []string        // SNI and Host must be one of these; empty: any
 	// Forwarded reads the certificates that gateways forward. With it the connection's
 	// own certificate never identifies a user, and Trust does not count.

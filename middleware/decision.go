@@ -6,8 +6,8 @@ import (
 	"github.com/mtlsguard/mtlsguard/reason"
 )
 
-// decide asks the policy whether the caller may make the request. The quotas count what it
-// allows.
+// decide lets the policy decide whether the caller may make the request. The quotas count the
+// requests that it allows.
 func (s *snapshot) decide(c *call) bool {
 	q := policy.Request{User: c.Identity.User, Port: c.Port, Method: c.Method, Path: c.Path}
 	if c.memo != nil {

@@ -19,9 +19,9 @@ import "github.com/mtlsguard/mtlsguard/internal/question"
 type ForwardAuth struct {
 	Method string // the header with the method, such as X-Original-Method
 	Target string // the header with the target as the client sent it, such as X-Original-URI
-	// Host is the header with the host that the client asked, such as X-Forwarded-Host. It is
-	// compared with PortConfig.ServerNames, in place of the names in the question itself. Empty:
-	// the question is about every host.
+	// Host is the header with the host that the client requested, such as X-Forwarded-Host. It is
+	// compared with PortConfig.ServerNames, in place of the Host and SNI of the question itself.
+	// Empty: the question is about every host.
 	Host string
 }
 

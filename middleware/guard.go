@@ -65,7 +65,7 @@ func (g *Guard) Handler(next http.Handler) http.Handler {
 	return &handler{g, wrong, next, lastDecide}
 }
 
-// Identify does everything but ask the policy. A request that it lets through has an
+// Identify does everything except the policy decision. A request that it lets through has an
 // identity and no rights yet: Authorize must follow inside.
 func (g *Guard) Identify(next http.Handler) http.Handler {
 	if isNil(next) {
@@ -167,9 +167,9 @@ func (s *snapshot) passes(c *call, l last) (passed bool) {
 	return l == lastMap && !c.answersQuestions() || s.decide(c) && c.canBeAnswered()
 }
 
-// ServeHTTP takes the steps that a request from outside needs, and hands it to next. What the
-// steps need of the stack is free again then: on HTTP/2 each request has a new goroutine,
-// whose stack has to grow for what is deep.
+// ServeHTTP takes the steps that a request from outside needs, and hands it to next. The stack of
+// the steps is free again when next runs: on HTTP/2 each request has a new goroutine, whose stack
+// has to grow for deep calls.
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	inner, behind, own := h.guard.admit(h.last, w, r)
 	if inner == nil {

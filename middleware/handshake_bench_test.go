@@ -80,7 +80,7 @@ func (c *caller) connect(tb testing.TB, resumes bool) {
 	}
 }
 
-// What a new connection allocates does not grow with the policy and the mappings.
+// The memory that a new connection allocates does not grow with the policy and the mappings.
 func TestConnectionsAllocateNothingByTheSizeOfTables(t *testing.T) {
 	const size, connections = 3_000, 10
 	perConnection := func(size int) uint64 {

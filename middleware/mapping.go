@@ -91,9 +91,9 @@ func (c *call) via() identity.Via {
 	return identity.TLS
 }
 
-// mayReuse reports whether the snapshot's own mapper vouches for an answer. One that
-// it passed on from another mapper is not enough: a ban list around a certmap.Live has
-// to be asked again for every request.
+// mayReuse reports whether an answer comes from the snapshot's own mapper. An answer that the
+// mapper passed on from another one is not enough: a ban list around a certmap.Live has to be
+// called for every request.
 func (s *snapshot) mayReuse(m *certmap.Match) bool {
 	return s.comparable && m.Source != nil && certmap.Mapper(m.Source) == s.Map
 }

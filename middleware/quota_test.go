@@ -112,7 +112,7 @@ func TestAQuotaCountsWhatItsGroupPathAndPortSelect(t *testing.T) {
 	}
 }
 
-// What one quota or the policy refuses counts for no quota.
+// A request that one quota or the policy refuses counts for no quota.
 func TestARefusedRequestUsesNothingUp(t *testing.T) {
 	t.Parallel()
 	clock := &quotaClock{}
@@ -208,7 +208,7 @@ func TestAWrongQuotaIsAnError(t *testing.T) {
 	}
 }
 
-// Check decides about streams again and again, and about requests that nobody makes.
+// Check decides about streams again and again, and about requests that are only simulated.
 func TestCheckCountsNothing(t *testing.T) {
 	t.Parallel()
 	clock := &quotaClock{}

@@ -11,9 +11,9 @@ import (
 	"github.com/mtlsguard/mtlsguard/reason"
 )
 
-// RequireGroup returns a middleware, such as for chi's With, that lets through the callers who
-// are in one of the groups. It stands inside Handler or Authorize, and adds to the policy: what
-// the policy refuses stays refused. Other callers get a refusal with reason.Denied, which is
+// RequireGroup returns a middleware, such as for chi's With, that lets through the callers who are
+// in one of the groups. It must be inside Handler or Authorize, and adds to the policy: a request
+// that the policy refuses stays refused. Other callers get a refusal with reason.Denied, which is
 // observed and explained like those of the policy; a caller without a certificate gets the
 // challenge of the port's authenticators.
 //

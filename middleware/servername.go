@@ -5,8 +5,8 @@ import (
 	"github.com/mtlsguard/mtlsguard/reason"
 )
 
-// serverName returns the name that the client sent (SNI). Behind a gateway that asks about a host
-// it is that host.
+// serverName returns the name that the client sent (SNI). In a gateway's question about a host, it
+// is that host.
 func (c *call) serverName() string {
 	if c.answersQuestions() && c.port.ForwardAuth.Host != "" {
 		return c.request.Host

@@ -33,8 +33,8 @@ func (g *Guard) serveCall(next http.Handler, w http.ResponseWriter, r *http.Requ
 	next.ServeHTTP(w, r)
 }
 
-// stream is a call with a stream of messages. A stream may last for days, and no further
-// request would ask the policy.
+// stream is a call with a stream of messages. A stream may last for days, and no further request
+// would be decided about.
 type stream struct {
 	guard   *Guard
 	conn    connstate.Conn

@@ -30,9 +30,8 @@ func TestRequestHasTheIdentityOfItsUser(t *testing.T) {
 	}
 }
 
-// The identity of a request is no evidence: a guard refuses it like any request that came by no
-// port, whatever its context says.
-// Covers L5.
+// The identity in a request's context proves nothing: a guard refuses the request like any other
+// that did not come through a port. Covers L5.
 func TestGuardRefusesARequestOfATest(t *testing.T) {
 	t.Parallel()
 	s := mtlsguardtest.NewServer(t, whoami)

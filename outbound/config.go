@@ -44,14 +44,13 @@ type Config struct {
 	// CrossOrigin is the effect of a redirect to another origin. The zero value is Drop.
 	CrossOrigin CrossOrigin
 
-	// MustBeAsked makes a call that presents a certificate fail with ErrNotAsked if the
-	// server does not ask for one. Origins in Renegotiate are exempt, because they ask
+	// MustBeAsked makes a call that presents a certificate fail with ErrNotAsked if the server does
+	// not request one. Origins in Renegotiate are exempt, because they request the certificate
 	// later.
 	MustBeAsked bool
 
-	// Renegotiate lists origins whose servers ask for a certificate in the middle of a
-	// connection. They get HTTP/1.1 over TLS 1.2, and may renegotiate once on each
-	// connection (RFC 5746).
+	// Renegotiate lists origins whose servers request a certificate in the middle of a connection.
+	// They get HTTP/1.1 over TLS 1.2, and may renegotiate once on each connection (RFC 5746).
 	Renegotiate []string
 
 	MaxPools    int           // identities that have connections at one time; 0 means 256

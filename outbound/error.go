@@ -23,8 +23,7 @@ var (
 
 // Errors of a handshake.
 var (
-	// ErrNotAsked means that the server did not ask for a certificate, under
-	// Config.MustBeAsked.
+	// ErrNotAsked means that the server did not request a certificate, under Config.MustBeAsked.
 	ErrNotAsked = errors.New("the server did not ask for a certificate")
 	// ErrServerRefused means that the server sent an alert about the certificate. The
 	// error also holds a *reason.Refusal with the reason.

@@ -13,27 +13,27 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/signhint"
 )
 
-// Handshake describes one TLS handshake with a server, for Config.OnHandshake. In a resumed
-// session the server asks for nothing and nothing is sent; Asked and Sent are then those
-// of the session's first handshake.
+// Handshake describes one TLS handshake with a server, for Config.OnHandshake. In a resumed session
+// the server requests nothing and nothing is sent; Asked and Sent are then those of the session's
+// first handshake.
 type Handshake struct {
 	Alias        string // "" for a call without a certificate
 	Fingerprint  string // SHA-256 of the leaf in lower-case hex; "" without a certificate
 	Origin       string
 	Proxy        string // the URL of the proxy, without its password; "" without a proxy
-	Asked        bool   // the server asked for a certificate
+	Asked        bool   // the server requested a certificate
 	Sent         bool   // the certificate was sent
 	Unacceptable error  // the certificate is outside the server's list of authorities or algorithms; it was sent all the same
 	Resumed      bool   // a session of this credential was resumed
-	Renegotiated bool   // the server asked in the middle of the connection
+	Renegotiated bool   // the server requested it in the middle of the connection
 	Version      uint16 // tls.VersionTLS12 or tls.VersionTLS13; 0 if the handshake failed earlier
 	Protocol     string // "h2", "http/1.1" or ""
 	Took         time.Duration
 	Err          error // nil if the handshake succeeded
 }
 
-// handshake observes the handshakes of one connection. Its lock is needed because a server
-// that renegotiates asks for a certificate while the connection is in use.
+// handshake observes the handshakes of one connection. Its lock is needed because a server that
+// renegotiates requests a certificate while the connection is in use.
 type handshake struct {
 	pool  *pool
 	start time.Time
@@ -69,8 +69,8 @@ func (h *handshake) clientCertificate(request *tls.CertificateRequestInfo) (*tls
 	return certificate, nil
 }
 
-// verifyConnection is tls.Config.VerifyConnection. For a resumed session it restores what
-// was asked and sent in the first handshake, before anything of the session is used.
+// verifyConnection is tls.Config.VerifyConnection. For a resumed session it restores what was
+// requested and sent in the first handshake, before anything of the session is used.
 func (h *handshake) verifyConnection(state tls.ConnectionState) error {
 	if state.DidResume {
 		h.mu.Lock()

@@ -121,7 +121,7 @@ func (r *refusals) add(origin string, err error) {
 	r.last[origin] = refusal{r.count.Add(1), err}
 }
 
-// setUnfit remembers what a server asked for.
+// setUnfit stores the certificate request of a server.
 func (r *refusals) setUnfit(origin, text string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -135,7 +135,7 @@ func (r *refusals) setUnfit(origin, text string) {
 	r.unfit[origin] = text
 }
 
-// unfitFor returns what the server of an origin asked for last.
+// unfitFor returns the last certificate request of an origin's server.
 func (r *refusals) unfitFor(origin string) string {
 	r.mu.Lock()
 	defer r.mu.Unlock()

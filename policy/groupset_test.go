@@ -80,8 +80,8 @@ func TestUsersWithTheSameGroupsShareThem(t *testing.T) {
 	}
 }
 
-// What Groups and Decide allocate for a connection does not grow with the number of groups
-// in the policy.
+// The memory that Groups and Decide allocate for a connection does not grow with the number of
+// groups in the policy.
 func TestConnectionsAllocateNothingByTheSizeOfThePolicy(t *testing.T) {
 	perCaller := func(groups int) uint64 {
 		rules, members := manyGroups(groups)

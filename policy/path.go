@@ -181,9 +181,9 @@ func matchSegments(rule, path, user string) bool {
 // control characters, and the backslash, which some servers take for a slash.
 func isForbidden(b byte) bool { return b < 0x20 || b == 0x7f || b == '\\' }
 
-// isUnambiguous reports whether all servers read a request's path alike. The guard
-// refuses other paths before it asks the policy. No rule matches them either, so that
-// an Engine without a guard in front fails closed.
+// isUnambiguous reports whether all servers read a request's path alike. The guard refuses other
+// paths before the policy decides. No rule matches them either, so that an Engine without a guard
+// in front fails closed.
 func isUnambiguous(path string) bool {
 	if path == "" || path[0] != '/' || !utf8.ValidString(path) {
 		return false

@@ -138,8 +138,7 @@ type silent struct{}
 
 func (silent) Read([]byte) (int, error) { return 0, nil }
 
-// What a policy holds has no pointers: the collector has as little to do with many rules as
-// with few.
+// A policy holds no pointers: the garbage collector has as little work with many rules as with few.
 func TestPolicyIsFewObjects(t *testing.T) {
 	text := write(large(5000))
 	var before, after runtime.MemStats

@@ -14,8 +14,8 @@ var errChallenge = errors.New("the connection was a challenge of ACME (tls-alpn-
 // nil for a port whose Config.TLS does not have acmeProto in NextProtos.
 //
 // A CA that validates a name offers acmeProto and nothing else (RFC 8737 section 3), and has no
-// client certificate. Its handshake asks for none, whatever the mode of the port is, and makes
-// no session. The connection ends with the handshake: it never reaches an http.Server.
+// client certificate. Its handshake requests none, whatever the mode of the port is, and makes no
+// session. The connection ends with the handshake: it never reaches an http.Server.
 func (s *state) challengeConfig(raw *rawConn) func(*tls.ClientHelloInfo) (*tls.Config, error) {
 	if s.config.TLS == nil || !slices.Contains(s.config.TLS.NextProtos, acmeProto) {
 		return nil

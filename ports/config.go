@@ -121,13 +121,13 @@ type Config struct {
 	Listen func(ctx context.Context, addr string) (net.Listener, error)
 	// MinVersion is tls.VersionTLS12 (also when 0) or tls.VersionTLS13.
 	MinVersion uint16
-	// TLS has further wishes. CipherSuites, CurvePreferences, MinVersion, MaxVersion,
+	// TLS has further settings. CipherSuites, CurvePreferences, MinVersion, MaxVersion,
 	// SessionTicketsDisabled and DynamicRecordSizingDisabled are honoured, and NextProtos are
 	// offered after h2 and http/1.1. With acme-tls/1 among them the port answers the challenge
-	// tls-alpn-01 (RFC 8737) with the certificate of Config.Certificate, without asking for one,
+	// tls-alpn-01 (RFC 8737) with the certificate of Config.Certificate, without requesting one,
 	// and closes the connection. Any other field that is set is an error, because it could replace
-	// the verification of clients or has its own field here. New and Reconfigure copy it. nil
-	// has no wishes.
+	// the verification of clients or has its own field here. New and Reconfigure copy it. nil means
+	// none.
 	TLS    *tls.Config
 	Limits Limits
 	// Addresses are the IP addresses from which the port accepts connections. A connection from
@@ -187,9 +187,9 @@ func (c *Config) check() error {
 	if c.MinVersion != 0 && c.MinVersion != tls.VersionTLS12 && c.MinVersion != tls.VersionTLS13 {
 		fail(fmt.Sprintf("MinVersion: %#x is not supported", c.MinVersion), "set tls.VersionTLS12 or tls.VersionTLS13")
 	}
-	var wishes errorlist.List
-	checkTLS("TLS", c.TLS, &wishes)
-	for _, e := range configerror.All(wishes.Err()) {
+	var settings errorlist.List
+	checkTLS("TLS", c.TLS, &settings)
+	for _, e := range configerror.All(settings.Err()) {
 		fail(e.What, e.Hint)
 	}
 	if base := c.tlsBase(); base.MaxVersion != 0 && base.MaxVersion < base.MinVersion {

@@ -14,7 +14,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/ports"
 )
 
-// What a program has set stays in effect if it is stricter than the port's limits.
+// A program's setting stays in effect if it is stricter than the port's limits.
 func TestConfigureKeepsWhatIsStricter(t *testing.T) {
 	t.Parallel()
 	limits := ports.Limits{Headers: 10 * time.Second, Idle: time.Minute, Request: 30 * time.Second, HeaderBytes: 65_536, Streams: 100}
@@ -53,7 +53,7 @@ func TestConfigureKeepsWhatIsStricter(t *testing.T) {
 	}
 }
 
-// Configure does not ignore a wish in silence: a server that asks for what the port does not do
+// Configure does not ignore a setting in silence: a server that asks for what the port does not do
 // gets an error, and is unchanged.
 func TestConfigureRejectsWhatItCannotKeep(t *testing.T) {
 	t.Parallel()
@@ -99,8 +99,8 @@ func TestConfigureRejectsWhatItCannotKeep(t *testing.T) {
 	}
 }
 
-// A server that speaks one protocol gets connections of that one, also from clients that prefer
-// the other.
+// A server that supports one protocol gets only connections of that one, also from clients that
+// prefer the other.
 func TestConfigureKeepsTheProtocols(t *testing.T) {
 	t.Parallel()
 	only := func(set func(*http.Protocols, bool)) *http.Protocols {

@@ -112,8 +112,8 @@ func TestRequestsUnderWayAreCounted(t *testing.T) {
 	}
 }
 
-// An idle connection is closed soon, and a busy one when its answer is complete. Nobody else's
-// is closed, and OnClosed reports nothing.
+// An idle connection is closed soon, and a busy one when its answer is complete. No other
+// connection is closed, and OnClosed reports nothing.
 func TestConnectionIsClosedByID(t *testing.T) {
 	t.Parallel()
 	for name, options := range map[string][]tlsOption{"HTTP/2": nil, "HTTP/1.1": {h1}} {

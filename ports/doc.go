@@ -28,7 +28,7 @@
 //	err = port.Configure(srv)
 //	err = srv.Serve(l)
 //
-// Configure keeps what the program has set and is stricter. Wishes about TLS go into Config.TLS.
+// Configure keeps what the program has set and is stricter. TLS settings go into Config.TLS.
 // Nothing may stand between the listener and the server: a wrapper that hides the
 // *tls.Conn hides the certificate too, and every request is then refused.
 package ports

@@ -15,7 +15,7 @@ import (
 )
 
 // A port in code, under the program's own http.Server. Its certificate is reloaded when the
-// files change, and the program's wishes about TLS are kept.
+// files change, and the program's settings about TLS are kept.
 func ExamplePort_Configure() {
 	anchors, err := trust.Files("../testdata/pki/client-ca.pem")
 	if err != nil {

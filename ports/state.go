@@ -20,7 +20,7 @@ import (
 type state struct {
 	config    Config
 	tls       *tls.Config
-	requested string // names the CAs of whose certificates the port asks for one
+	requested string // the CA names in the port's certificate request
 
 	mu   sync.Mutex
 	keys [][32]byte // ticket keys, the newest first

@@ -35,17 +35,17 @@ func TestTokenWithoutPSSHasAHint(t *testing.T) {
 	old := pair
 	old.SupportedSignatureAlgorithms = []tls.SignatureScheme{tls.PKCS1WithSHA256, tls.PKCS1WithSHA384, tls.PKCS1WithSHA512}
 	for _, row := range []struct {
-		name  string
-		pair  tls.Certificate
-		wish  *tls.Config
-		works bool
+		name    string
+		pair    tls.Certificate
+		setting *tls.Config
+		works   bool
 	}{
 		{"TLS 1.3", pair, nil, false},
 		{"TLS 1.2", pair, &tls.Config{MaxVersion: tls.VersionTLS12}, false}, // it prefers RSA-PSS too
 		{"as the hint says", old, &tls.Config{MaxVersion: tls.VersionTLS12}, true},
 	} {
 		c, e := config(t, ports.Require)
-		c.Certificate, c.TLS = ports.Static(row.pair), row.wish
+		c.Certificate, c.TLS = ports.Static(row.pair), row.setting
 		p := serving(t, c)
 		if row.works {
 			admitted(t, p, clientConfig(alice, h1))

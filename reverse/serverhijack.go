@@ -10,8 +10,8 @@ import (
 	"github.com/mtlsguard/mtlsguard/reverse/internal/wire"
 )
 
-// hijackWriter lets a handler hijack a request for an upgrade, as with HTTP/1.1. What the
-// handler writes on the connection begins with its answer.
+// hijackWriter lets a handler hijack a request for an upgrade, as with HTTP/1.1. The first bytes
+// that the handler writes on the connection are its answer.
 type hijackWriter struct {
 	tunnelWriter
 	stream *http.Request

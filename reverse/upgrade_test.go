@@ -141,9 +141,8 @@ func TestUnlistedUpgradesAreRefused(t *testing.T) {
 	}
 }
 
-// What the client sends after a failed upgrade reaches neither the handler nor the HTTP
-// parser: it may be in the other protocol.
-// Covers K7, E15.
+// Bytes that the client sends after a failed upgrade reach neither the handler nor the HTTP parser:
+// they may be in the other protocol. Covers K7, E15.
 func TestFailedUpgradeLeavesNoConnection(t *testing.T) {
 	t.Parallel()
 	d := newDMZWithServer(t, newTestHandler())

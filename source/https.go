@@ -89,7 +89,7 @@ func (w *web) Watch(ctx context.Context, have *Generation) error {
 	return err
 }
 
-// head asks for the newest generation. It returns have if the server answers 304.
+// head requests the newest generation. It returns have if the server answers 304.
 func (w *web) head(ctx context.Context, have *Generation, wait time.Duration) (*Generation, error) {
 	r, err := w.request(ctx, "/head")
 	if err != nil {

@@ -76,7 +76,7 @@ func TestWebServerWithAFolder(t *testing.T) {
 	}
 }
 
-// A server that waits ends a watch when there is a newer generation. What has not changed is not
+// A server that waits ends a watch when there is a newer generation. An unchanged generation is not
 // sent again.
 func TestWebServerThatWaits(t *testing.T) {
 	t.Parallel()
@@ -173,7 +173,8 @@ func TestGenerationsOfOneSecondAreSeen(t *testing.T) {
 	}
 }
 
-// What a web server must not do is an error, and none of it is read without end.
+// A web server that breaks the protocol causes an error, and endless answers are not read to their
+// end.
 func TestHostileWebServer(t *testing.T) {
 	t.Parallel()
 	stranger := newWeb(t, http.NotFoundHandler())

@@ -48,8 +48,8 @@ func (k *Keep) names() ([]string, error) {
 	return out, nil
 }
 
-// prune removes the oldest generations, and blobs that none of the others has. What cannot be
-// removed stays until the next time.
+// prune removes the oldest generations, and blobs that none of the others has. A file that cannot
+// be removed stays until the next time.
 func (k *Keep) prune(current string) {
 	names, err := k.names()
 	if err != nil {
@@ -87,8 +87,8 @@ func (g *Generation) addBlobs(to map[string]bool) {
 }
 
 // Discard removes the files that Add has written for a generation that is not used, except for those that a
-// kept generation or inEffect has too. Otherwise one refused generation after another would fill the disk. What
-// cannot be removed goes with a later SetCurrent.
+// kept generation or inEffect has too. Otherwise one refused generation after another would fill the disk. A
+// later SetCurrent removes files that cannot be removed now.
 func (k *Keep) Discard(g, inEffect *Generation) {
 	used, err := k.usedBlobs()
 	if err != nil {

@@ -110,7 +110,8 @@ func FuzzParseManifest(f *testing.F) {
 	})
 }
 
-// What is no envelope is refused, and one that is read is encoded as it was read.
+// Bytes that are not an envelope are refused, and an envelope that is read is encoded as it was
+// read.
 func FuzzDecode(f *testing.F) {
 	g, err := source.New([]byte(oneManifest), []source.Signature{{Value: []byte("x")}}, nil)
 	if err != nil {

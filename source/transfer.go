@@ -8,7 +8,7 @@ import (
 )
 
 // stallTimeout is the longest time without a byte of a file. A slow source may take as long as it
-// needs; one that sends nothing is asked again.
+// needs; from one that sends nothing, the file is requested again.
 var stallTimeout = 30 * time.Second
 
 // maxHanging is how many reads of a source may go on after they were given up.

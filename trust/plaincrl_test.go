@@ -125,7 +125,7 @@ func TestCorruptPlainCRLs(t *testing.T) {
 	}
 }
 
-// What is not plain has the errors of the long way, also in a file beside plain lists.
+// A list that is not plain has the errors of the general parser, also in a file beside plain lists.
 func TestParseCRLsReportsWhatReadCRLsDoes(t *testing.T) {
 	t.Parallel()
 	for _, row := range crlRows() {

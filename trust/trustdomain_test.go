@@ -115,9 +115,8 @@ func TestTrustDomainsMayShareAnAuthority(t *testing.T) {
 	}
 }
 
-// A partner that puts an authority of people into its bundle stops no change of the configuration,
-// locks nobody out, and gains nothing.
-// Covers B17.
+// A partner that puts an authority of users into its bundle stops no reload, locks no user out, and
+// gains nothing. Covers B17.
 func TestBundleWithAnAnchorOfPeopleChangesNothing(t *testing.T) {
 	t.Parallel()
 	people, acme, partner := testpki.NewCA("people"), testpki.NewCA("acme"), testpki.NewCA("partner")

@@ -25,8 +25,8 @@ func rawName(t testing.TB, tag int, attributes ...string) []byte {
 	return marshal(t, rdns)
 }
 
-// A certificate whose issuer looks like one that is loaded, or that the client sent, is not
-// told that its issuer is missing.
+// If an issuer that is loaded, or that the client sent, looks like the certificate's, the error
+// does not report the issuer as missing.
 func TestIssuerThatIsThereIsNotCalledMissing(t *testing.T) {
 	t.Parallel()
 	named := func(tag int, attributes ...string) *testpki.Pair {

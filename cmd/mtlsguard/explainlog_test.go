@@ -91,7 +91,8 @@ func TestLineOfALogIsExplainedWithoutTheCertificate(t *testing.T) {
 	}
 }
 
-// What the files decide now, and not the line, is the answer; the difference is reported.
+// The answer is the decision by the current files, not that of the line; the difference is
+// reported.
 func TestLineOfALogIsDecidedAgainByTheFilesOfNow(t *testing.T) {
 	site := serveLogged(t)
 	site.request("internal", "orders", "GET", "/orders/7")

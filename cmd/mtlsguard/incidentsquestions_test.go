@@ -26,7 +26,7 @@ func (n *nightSite) ask(command string, status int, texts ...string) string {
 	return output
 }
 
-// Who may make a request: the server lets in the users that who lists, and no others.
+// The server lets in the users that `who` lists, and no others.
 func TestQuestionWhoMay(t *testing.T) {
 	t.Parallel()
 	n := newNight(t)
@@ -43,7 +43,7 @@ func TestQuestionWhoMay(t *testing.T) {
 	}
 }
 
-// Who called between two and three: log lists the calls of that hour, and no others.
+// `log` lists the calls of an hour, and no others.
 func TestQuestionWhoCalledBetween(t *testing.T) {
 	t.Parallel()
 	n := newNight(t)

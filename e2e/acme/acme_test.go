@@ -84,7 +84,7 @@ func TestChallengeIsNoWayIn(t *testing.T) {
 	for _, protos := range [][]string{{"acme-tls/1", "h2"}, {"h2", "acme-tls/1"}, {"http/1.1", "acme-tls/1"}, {"acme-tls/1", "acme-tls/1"}, {"ACME-TLS/1"}, {"h2"}, nil} {
 		c, err := dial(protos...)
 		if err != nil {
-			continue // also for protocols that the port does not speak
+			continue // also for protocols that the port does not support
 		}
 		c.SetDeadline(time.Now().Add(testkit.Patience))
 		if c.ConnectionState().DidResume {

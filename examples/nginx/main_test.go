@@ -138,7 +138,7 @@ func TestClientsOfNginxAreKnown(t *testing.T) {
 			t.Errorf("%s: got %q, want %q", row.name, got, row.want)
 		}
 	}
-	// A client that sends nginx's headers itself is still nobody else.
+	// A client that sends nginx's headers itself does not become another user.
 	if got := get(service.Client("bob", nginx), url, "X-SSL-Client-Cert", "alice", "X-SSL-Client-Verify", "SUCCESS"); !strings.Contains(got, `"reason":"no-rule"`) {
 		t.Errorf("forged: %q", got)
 	}

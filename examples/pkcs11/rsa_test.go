@@ -55,10 +55,10 @@ func TestRSAKeyOfTheToken(t *testing.T) {
 	roots.AddCert(own)
 	pkcs1 := []tls.SignatureScheme{tls.PKCS1WithSHA256, tls.PKCS1WithSHA384, tls.PKCS1WithSHA512}
 	for name, row := range map[string]struct {
-		key     crypto.Signer
-		schemes []tls.SignatureScheme
-		wishes  *tls.Config
-		version uint16 // 0: it does not work
+		key      crypto.Signer
+		schemes  []tls.SignatureScheme
+		settings *tls.Config
+		version  uint16 // 0: it does not work
 	}{
 		"a token with RSA-PSS": {key, nil, nil, tls.VersionTLS13},
 		"a token without":      {withoutPSS{key}, nil, nil, 0},
@@ -67,7 +67,7 @@ func TestRSAKeyOfTheToken(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			failed := make(chan error, 1)
 			port, err := ports.New(ports.Config{
-				Name: "rsa", Addr: "127.0.0.1:0", ClientAuth: ports.None, TLS: row.wishes,
+				Name: "rsa", Addr: "127.0.0.1:0", ClientAuth: ports.None, TLS: row.settings,
 				Certificate: ports.Static(tls.Certificate{Certificate: [][]byte{der}, PrivateKey: row.key, SupportedSignatureAlgorithms: row.schemes}),
 				OnHandshake: func(h ports.Handshake) {
 					if h.Err != nil {

@@ -49,12 +49,12 @@ func serve(ctx context.Context, server *mtlsguard.Server) error {
 		return err
 	}
 	srv := &http.Server{
-		Handler:      server.Handler(routes(server)), // the guard stands outside the routes
+		Handler:      server.Handler(routes(server)), // the guard is outside the routes
 		ReadTimeout:  10 * time.Second,
 		WriteTimeout: 20 * time.Second,
 	}
 	if err := port.Configure(srv); err != nil {
-		return err // srv asks for something that the port cannot keep
+		return err // srv has a setting that the port cannot honour
 	}
 	ran := make(chan error, 1)
 	go func() { // watches the files and fetches CRLs; the program ends if that fails

@@ -24,8 +24,8 @@ type postgresStore struct {
 	fleet string
 }
 
-// openPostgres opens a store in PostgreSQL. What the URL leaves out comes from PGPASSWORD, PGPASSFILE and the
-// other variables of libpq.
+// openPostgres opens a store in PostgreSQL. Parts that the URL leaves out come from PGPASSWORD, PGPASSFILE
+// and the other variables of libpq.
 func openPostgres(ctx context.Context, f *Flags, fleet string) (source.Store, func(), error) {
 	if f.StoreCacert != "" || f.StoreCert != "" || f.StoreKey != "" || f.StoreCreds != "" {
 		return nil, nil, console.UsageError("--store-cacert, --store-cert, --store-key and --store-creds are not for PostgreSQL", "write sslmode=verify-full, sslrootcert, sslcert and sslkey into the URL")

@@ -223,7 +223,7 @@ func TestEnvoyAsks(t *testing.T) {
 			t.Errorf("%s: got %q, want %q", name, got, row.want)
 		}
 		if name == "a large call" {
-			continue // it reaches nobody
+			continue // it is not sent on
 		}
 		if o := <-s.outcomes; o.Allowed != strings.HasPrefix(row.want, "OK") || row.want == "InvalidArgument" && o.Reason != reason.BadHeader {
 			t.Errorf("%s: the outcome is %t %s", name, o.Allowed, o.Reason)

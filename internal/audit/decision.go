@@ -54,10 +54,9 @@ func (e *Logger) LogDecision(req *http.Request, o *middleware.Outcome, nearest N
 	e.putLine(line)
 }
 
-// The functions below are not inlined into LogDecision. A stream of HTTP/2 runs on a new
-// goroutine with a small stack. What the log adds to the depth of the guard, some 550 bytes,
-// decides whether the stack is copied once more: with 600 bytes it was, for four times the
-// processor time of the line.
+// The functions below are not inlined into LogDecision. A stream of HTTP/2 runs on a new goroutine
+// with a small stack. The log adds some 550 bytes to the depth of the guard. With 600 bytes the
+// stack was copied once more, which cost four times the processor time of the line.
 
 //go:noinline
 func (e *Logger) sampleDecision(outcome string, o *middleware.Outcome) (suppressed uint64, ok bool) {

@@ -126,8 +126,7 @@ func (q *Queue[T]) waitForRoom(size int) {
 	}
 }
 
-// run hands over values until less than a batch is left. What is left then waits for the end of
-// a pause.
+// run hands over values until less than a batch is left. The rest waits for the end of a pause.
 func (q *Queue[T]) run() {
 	runtime.Gosched() // lets the caller that queued the first value go on
 	for first := true; ; first = false {

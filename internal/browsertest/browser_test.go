@@ -40,7 +40,7 @@ type browser struct {
 	out *bufio.Reader
 }
 
-// quiet are the flags for a browser that calls nobody but the page, and needs no display.
+// quiet are the flags for a browser that connects only to the page, and needs no display.
 var quiet = []string{
 	"--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync",
 }

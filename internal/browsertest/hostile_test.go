@@ -20,9 +20,8 @@ var hostileNames = map[string]string{
 	"{{.Me.User}}":                   "{{.Me.User}}",
 }
 
-// What callers chose, such as the names in their certificates, is text in every list: it runs
-// nothing, hides nothing, and turns no line around.
-// Covers W4.
+// Text that callers chose, such as the names in their certificates, is only text in every list: it
+// runs nothing, hides nothing, and reverses no line. Covers W4.
 func TestHostileNamesAreText(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)

@@ -56,10 +56,9 @@ func newChromium(s *site, user string) *browser {
 	})
 }
 
-// The page is opened with a certificate of the browser's own store, over HTTP/2. What happens
-// appears without loading the page again. Closing the connection ends the stream of events, and
-// the browser comes back. With the right to look the stream is gone, and the page says so.
-// Covers W8.
+// The page is opened with a certificate of the browser's own store, over HTTP/2. Events appear
+// without loading the page again. Closing the connection ends the stream of events, and the browser
+// comes back. With the right to look the stream is gone, and the page says so. Covers W8.
 func TestCertificateOfTheBrowser(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)

@@ -145,7 +145,8 @@ func (p *parser) upstreamURL(u *Upstream, n *yaml.Node) {
 	}
 }
 
-// upstreamTLS reads how the upstream is verified, and by which certificate it knows us.
+// upstreamTLS reads how the upstream is verified, and the client certificate that is presented to
+// it.
 func (p *parser) upstreamTLS(u *Upstream, n *yaml.Node, m map[string]*yaml.Node) {
 	u.Anchors = p.scalars(m["anchors"], "anchors")
 	if c := m["certificate"]; c != nil {

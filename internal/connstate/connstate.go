@@ -68,8 +68,7 @@ type Port interface {
 	Trust() *trust.Verifier
 	// RequiresCertificate reports whether the port's mode is require.
 	RequiresCertificate() bool
-	// Requested returns a text that names the CAs of whose certificates the port asks its
-	// clients for one.
+	// Requested returns a text with the CA names that the port sends in its certificate request.
 	Requested() string
 	// Recheck verifies again what is under way on the port: answers and hijacked
 	// connections. A connection whose certificate is not trusted any more ends within a

@@ -9,7 +9,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/crlfetch"
 )
 
-// The schedule follows the list in the file, whoever put it there.
+// The schedule follows the list in the file, whichever program wrote it.
 func TestScheduleFollowsTheFile(t *testing.T) {
 	for _, row := range []struct {
 		name  string

@@ -117,7 +117,7 @@ func (f *Flags) Run(ctx context.Context, p *Program) error {
 }
 
 // open opens the source and the server. It returns no server and no error if ctx ends before: a node without a
-// generation waits for its store, which may be away. What it has begun then ends with the process.
+// generation waits for its store, which may not answer. Work that it has begun ends with the process.
 func (f *Flags) open(ctx context.Context, p *Program, options mtlsguard.Options) (*mtlsguard.Server, func(), error) {
 	type opened struct {
 		server *mtlsguard.Server

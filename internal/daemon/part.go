@@ -20,8 +20,8 @@ type Part interface {
 // first request.
 type parts struct{ all []Part }
 
-// serve returns a function for mtlsguard.Options that makes a part: one that the file does not
-// ask for costs nothing.
+// serve returns a function for mtlsguard.Options that makes a part. It is called only if the file
+// has the block.
 func (p *parts) serve(open func() (Part, error)) func(*mtlsguard.Server) (http.Handler, error) {
 	return func(s *mtlsguard.Server) (http.Handler, error) {
 		part, err := open()

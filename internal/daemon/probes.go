@@ -11,9 +11,9 @@ import (
 // probeTimeout bounds each wait for a client of the probes.
 const probeTimeout = 5 * time.Second
 
-// serveProbes answers GET /live and GET /ready at an address, without TLS and without the guard:
-// no caller may reach it. /live is 200 as long as the process answers. A server that is not ready
-// must not be killed for it, so /live does not ask ready.
+// serveProbes answers GET /live and GET /ready at an address, without TLS and without the guard: no
+// caller may reach it. /live is 200 as long as the process answers. A server that is not ready must
+// not be killed for it, so /live does not depend on ready.
 func serveProbes(addr string, ready http.Handler) (io.Closer, error) {
 	listener, err := net.Listen("tcp", addr)
 	if err != nil {

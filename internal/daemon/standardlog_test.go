@@ -9,9 +9,8 @@ import (
 	"github.com/mtlsguard/mtlsguard"
 )
 
-// What net/http writes to package log becomes one line of JSON a minute, without a byte that a
-// service has sent.
-// Covers Y9.
+// Lines that net/http writes to package log become one line of JSON a minute, without a byte that a
+// service has sent. Covers Y9.
 func TestStandardLogHasNoBytesOfAnAnswer(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer

@@ -405,7 +405,7 @@ keytool -importkeystore -srckeystore one.jks -destkeystore keys-jceks.x -deststo
 	}
 }
 
-// What a file is depends on its content alone, and no content panics or takes long.
+// The form of a file depends on its content alone, and no content causes a panic or takes long.
 func FuzzExplain(f *testing.F) {
 	ca := testpki.NewCA("CA")
 	for _, data := range [][]byte{ca.CertPEM(), ca.Cert.Raw, utf16Of(ca.CertPEM(), true), base64Of(ca.Cert.Raw, true), block("X509 CERTIFICATE", ca.Cert.Raw), ca.KeyPEM(), block("OPENSSH PRIVATE KEY", []byte("openssh-key-v1\x00"))} {

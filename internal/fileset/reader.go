@@ -140,8 +140,8 @@ func (f *Reader) Forget(name string) {
 	delete(f.Read, name)
 }
 
-// List returns the files in a folder that end in one of these ways, such as ".crl", and whether
-// the name is a folder at all. What lies in it is watched: the list is content too.
+// List returns the files in a folder that end in one of these ways, such as ".crl", and whether the
+// name is a folder at all. The list itself is watched, like the content of a file.
 func (f *Reader) List(name string, ends ...string) ([]string, bool) {
 	if _, err := f.Digest(name); !errors.Is(err, ErrNoFile) {
 		return nil, false

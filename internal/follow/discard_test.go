@@ -13,7 +13,7 @@ import (
 )
 
 // A node keeps no files of generations that it has refused: an editor that commits one after another would fill
-// its disk. What is in effect, or kept, stays, and so do the files that it shares with a refused one.
+// its disk. Generations in effect, or kept, stay, and so do the files that they share with a refused one.
 // Covers S5.
 func TestRefusedGenerationsLeaveNoFiles(t *testing.T) {
 	t.Parallel()

@@ -1,6 +1,7 @@
-// Package follow keeps a node at the newest generation of its source: it watches and looks, checks
-// number, parent and signature, keeps the files on disk, and puts the generation into effect.
-// What cannot be put into effect is refused, and not tried again until something changes.
+// Package follow keeps a node at the newest generation of its source: it watches and polls, checks
+// number, parent and signature, keeps the files on disk, and puts the generation into effect. A
+// generation that cannot be put into effect is refused, and not tried again until something
+// changes.
 package follow
 
 import (
@@ -126,7 +127,7 @@ func (f *Follower) Retry() {
 // loadTimeout bounds the wait for a manifest.
 const loadTimeout = 10 * time.Second
 
-// load asks the source for its newest generation, and records whether it answered.
+// load loads the newest generation of the source, and records whether it answered.
 func (f *Follower) load(ctx context.Context) (*source.Generation, error) {
 	ctx, cancel := context.WithTimeout(ctx, loadTimeout)
 	defer cancel()

@@ -151,7 +151,7 @@ func (m *many) inEffect(nodes []*follow.Follower) time.Duration {
 }
 
 // Of 100 nodes, 30 are cut off while changes come: they keep what they have, the others do not wait for them,
-// and all have the newest generation within a second of the repair. A node on a slow line delays nobody,
+// and all have the newest generation within a second of the repair. A node on a slow line delays no other,
 // and gets the newest generation too.
 func TestPartition(t *testing.T) {
 	t.Parallel()

@@ -201,8 +201,8 @@ func (f *Follower) settled(g *source.Generation) {
 	f.config.Keep.ForgetRefused()
 }
 
-// setCurrent makes the generation in effect the one from which the node starts. What fails is tried again
-// at the next look.
+// setCurrent makes the generation in effect the one from which the node starts. A step that fails is
+// tried again at the next poll.
 func (f *Follower) setCurrent() {
 	g := f.State().InEffect
 	err := f.config.Keep.SetCurrent(g)

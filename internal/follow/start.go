@@ -15,8 +15,8 @@ import (
 const secondChance = 5 * time.Second
 
 // Start puts the first generation into effect: the last one on disk, or else that of the source, or else
-// an older one on disk. It does not ask the source if the last one on disk is good. first is how
-// long it waits for a source if nothing is on disk.
+// an older one on disk. It does not use the source if the last one on disk is good. first is how long it
+// waits for a source if nothing is on disk.
 func (f *Follower) Start(ctx context.Context, first time.Duration) error {
 	highest, err := f.config.Keep.Highest()
 	if err != nil {

@@ -24,8 +24,8 @@ type Options struct {
 type Import struct {
 	Certificates *Certificates
 
-	// SourceUser returns the user that the source takes a certificate for, "" for none. It
-	// returns false if that is not known. A nil function knows nothing.
+	// SourceUser returns the user that the source takes a certificate for, "" for none. It returns
+	// false if that is not known. A nil function means that no user is known.
 	SourceUser func(*Certificate) (user string, known bool)
 
 	// SourceUsers does so in place of SourceUser for a source in which the client chooses one of

@@ -158,7 +158,7 @@ func TestAFloodOfUsersResetsNoQuota(t *testing.T) {
 	x.want(t, "alice", 5, 3)
 }
 
-// Whoever moves from the shared bucket to one of their own takes along what was used up.
+// A user who moves from the shared bucket to an own one keeps what was used up.
 func TestAUserWhoGetsABucketLateGetsNoSecondBurst(t *testing.T) {
 	t.Parallel()
 	x := newTable(60, time.Hour, 10)

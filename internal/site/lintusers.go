@@ -95,7 +95,7 @@ func isFor(m certmap.Mapping, c *x509.Certificate) bool {
 	return m.Serial != nil && c.SerialNumber != nil && (*big.Int).Cmp(m.Serial, c.SerialNumber) == 0
 }
 
-// asks reports whether a port asks for certificates.
+// asks reports whether a port requests certificates.
 func (x *linter) asks(port string) bool {
 	return slices.ContainsFunc(x.g.AllPorts(), func(p Port) bool {
 		return p.Config.Name == port && p.Config.ClientAuth != ports.None

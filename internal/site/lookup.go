@@ -26,7 +26,7 @@ func (t *Trust) FileOf(list *x509.RevocationList) string { return t.files[string
 // ResponderURL returns the address of the OCSP responder, or "" without one.
 func (t *Trust) ResponderURL() string { return t.asks.url }
 
-// ResponderStats returns what was asked of the OCSP responder; nil without one.
+// ResponderStats returns the counters of the OCSP client; nil without a responder.
 func (t *Trust) ResponderStats() *ocsp.Stats {
 	if t.asks.client == nil {
 		return nil
@@ -34,7 +34,7 @@ func (t *Trust) ResponderStats() *ocsp.Stats {
 	return new(t.asks.client.Stats())
 }
 
-// AskResponder asks the OCSP responder about a certificate. There must be one.
+// AskResponder queries the OCSP responder about a certificate. There must be a responder.
 func (t *Trust) AskResponder(ctx context.Context, cert, issuer *x509.Certificate) (trust.Status, time.Time, error) {
 	return t.asks.client.Status(ctx, cert, issuer)
 }

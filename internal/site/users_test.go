@@ -43,8 +43,8 @@ func ids(g *Generation) string {
 	return strings.Join(out, " ")
 }
 
-// Users may be a folder. What does not change in it is not parsed again, and a reload with
-// nothing new keeps the table itself: answers that connections have cached stay valid.
+// Users may be a folder. Unchanged files in it are not parsed again, and a reload with nothing new
+// keeps the table itself: answers that connections have cached stay valid.
 func TestUsersMayBeAFolder(t *testing.T) {
 	t.Parallel()
 	s := newSegmentedSite(t)

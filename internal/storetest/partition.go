@@ -11,10 +11,9 @@ import (
 	"github.com/mtlsguard/mtlsguard/source"
 )
 
-// Partition tests servers of which three in ten are in trouble with their connection to the database for five seconds, while
-// changes come: refused, silent, slow, or cut in the middle of a file. The other nodes have every change meanwhile. No node refuses
-// a user that it knows, and all have the newest generation when the trouble is over. openAt opens a store at the address of a
-// proxy of target.
+// Partition tests nodes while changes are committed. The connections of three in ten nodes fail for five seconds: refused, silent,
+// slow, or cut in the middle of a file. The other nodes get every change meanwhile. No node refuses a user that it knows, and all
+// have the newest generation when the trouble is over. openAt opens a store at the address of a proxy of target.
 func Partition(t *testing.T, e Engine, target string, openAt func(addr string) source.Store) {
 	size, changes := 100, 20
 	if testing.Short() {

@@ -225,8 +225,7 @@ func FuzzRead(f *testing.F) {
 	})
 }
 
-// A value that needs quotes and has none is answered with a hint that speaks of quotes, and
-// loads with them.
+// A value that needs quotes and has none has a hint about quotes, and loads with them.
 func TestMissingQuotesAreInTheHint(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct{ before, value, after string }{

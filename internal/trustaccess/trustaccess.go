@@ -49,8 +49,8 @@ type functions interface {
 
 var in = hook.Trust.(functions)
 
-// ErrUndecided is the error of VerifyLocal when only the Responder, which Verify asks,
-// knows whether a certificate is revoked.
+// ErrUndecided is the error of VerifyLocal when only the Responder, which Verify queries, can tell
+// whether a certificate is revoked.
 var ErrUndecided = hook.ErrUndecided
 
 // Warning describes configuration that loads and is probably not intended.

@@ -71,9 +71,8 @@ func via(a upstream.Address) upstream.Config {
 	return upstream.Config{Scheme: "http", Host: "service", Via: upstream.Plain(a, false, wait), Headers: defaults, Idle: wait, Timeout: wait, Requests: 1000, Retries: 1}
 }
 
-// A service that sends more than its answer, such as a body after an answer to HEAD, is a faulty
-// one. What it sends for one caller is never the answer to another.
-// Covers Y9.
+// A faulty service sends more than its answer, such as a body after an answer to HEAD. Bytes for
+// one caller are never the answer to another. Covers Y9.
 func TestSurplusOfAnAnswerIsNoAnswer(t *testing.T) {
 	t.Parallel()
 	const evil = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nevil!"

@@ -33,7 +33,8 @@ func (d *direct) CloseIdleConnections() {
 	d.Transport.CloseIdleConnections()
 }
 
-// takes reports whether send can send a request. What http.Transport would reject is left to it.
+// takes reports whether send can send a request. It leaves requests that http.Transport would
+// reject to http.Transport.
 func (d *direct) takes(r *http.Request) bool {
 	switch {
 	case r.Method != http.MethodGet && r.Method != http.MethodHead: // each may be repeated, see send

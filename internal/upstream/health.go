@@ -60,7 +60,7 @@ func (u *Upstream) Check(ctx context.Context) {
 	}
 }
 
-// check asks the service once.
+// check sends one health check.
 func (u *Upstream) check(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, min(checkTimeout, u.config.Timeout))
 	defer cancel()

@@ -88,7 +88,7 @@ func (u *Upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	x := &exchange{upstream: u, in: r, caller: token.Caller{User: id.User, Groups: id.Groups, Mapping: id.MappingID}}
 	if r.Host == "" {
-		problem.Failure(http.StatusBadRequest).Write(w, r) // net/http would send the service's own address, for which the caller has not asked
+		problem.Failure(http.StatusBadRequest).Write(w, r) // net/http would send the service's own address, which the caller did not request
 		return
 	}
 	upgrade := ""

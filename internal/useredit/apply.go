@@ -22,7 +22,7 @@ type Request struct {
 	Change func(*File) (*Change, error)
 }
 
-// Kinds of errors that are not about what the editor asks for.
+// Kinds of errors that the editor's input does not cause.
 var (
 	// ErrStale is the kind for files that are not those that the editor has seen.
 	ErrStale = errors.New("the users were changed in the meantime")

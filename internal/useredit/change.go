@@ -82,5 +82,5 @@ func difference(a, b []certmap.Mapping) []Mapping {
 	return out
 }
 
-// usageError returns an error about what the editor asks for, and not about a file.
+// usageError returns an error about the editor's input, and not about a file.
 func usageError(what, hint string) error { return &configerror.Error{What: what, Hint: hint} }

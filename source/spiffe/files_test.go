@@ -33,7 +33,7 @@ func TestBundlesAreFiles(t *testing.T) {
 	if err != nil || !info.Mode().IsRegular() || info.Size() != int64(len(w.partner.CertPEM())) || info.Name() != "partner.example.pem" {
 		t.Errorf("%v, %v", info, err)
 	}
-	// Nobody has the key of the authority that stands for an absent bundle.
+	// The key of the placeholder authority for a missing bundle does not exist.
 	absent := read("spiffe/other.example.pem")
 	certs, err := trust.ReadCertificates("other", []byte(absent))
 	if err != nil || len(certs) != 1 || certs[0].Subject.CommonName != "no bundle of other.example" || !certs[0].IsCA {

@@ -72,9 +72,8 @@ func (w *world) serve() string {
 }
 
 // A port of the file presents the SVID and verifies callers by the bundles: the services of two
-// trust domains have their users, and nobody else has one. A bundle that changes, and one that is
-// withdrawn, take effect while the server runs.
-// Covers B17.
+// trust domains have their users, and no other caller has one. A bundle that changes, and one that
+// is withdrawn, take effect while the server runs. Covers B17.
 func TestPortOfAFileUsesTheWorkloadAPI(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -106,7 +106,7 @@ func (s *Source) startError() error {
 	}
 }
 
-// Close ends the connection to the Workload API. What the Source holds stays in effect.
+// Close ends the connection to the Workload API. The last SVID and bundles stay in effect.
 func (s *Source) Close() error {
 	s.stop()
 	s.ended.Wait()
@@ -131,7 +131,7 @@ type watcher struct {
 	source *Source
 }
 
-// OnX509ContextUpdate takes new material. What cannot be used leaves the former one in effect.
+// OnX509ContextUpdate takes new material. If it cannot be used, the former one stays in effect.
 func (w watcher) OnX509ContextUpdate(x *workloadapi.X509Context) {
 	s := w.source
 	next, err := newMaterial(x, s.config.ID, s.current.Load())

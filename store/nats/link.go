@@ -28,8 +28,8 @@ func newLink(connected bool) *link {
 // followStatus keeps s.link until the connection is closed.
 func (s *Store) followStatus(status <-chan nats.Status) {
 	for event := range status {
-		// The event may be old, and the one after it may not have come. What counts is that a
-		// connection was lost, and whether there is one now.
+		// The event may be old, and the one after it may not have arrived. It only shows that a
+		// connection was lost: whether there is one now is looked up.
 		if event != nats.CONNECTED {
 			s.replaceLink(false)
 		}

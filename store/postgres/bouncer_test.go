@@ -133,7 +133,8 @@ func TestPgBouncer(t *testing.T) {
 	}
 }
 
-// PgBouncer can give the server process that listens to somebody else, and another one to the node.
+// PgBouncer can give the listening server process to another client, and another process to the
+// node.
 func TestServerProcessThatStopsListeningIsNoticed(t *testing.T) {
 	t.Parallel()
 	c := sharedCluster(t)

@@ -40,8 +40,8 @@ func (e *engine) forTests() storetest.Engine {
 	}
 }
 
-// Three nodes follow the database: a commit is in effect through TLS, an outage refuses nobody, and the first commit after it is in
-// effect at once.
+// Three nodes follow the database: a commit is in effect through TLS, an outage refuses no caller, and the first commit after it is
+// in effect at once.
 func TestThreeNodesFollowPostgreSQL(t *testing.T) {
 	storetest.ThreeNodes(t, newEngine(t).forTests())
 }
@@ -57,7 +57,8 @@ func TestPartition(t *testing.T) {
 	storetest.Partition(t, e.forTests(), e.addr(), e.openAt)
 }
 
-// An edit on the admin page of a node is a generation in the database, and a database that hangs delays nobody for ever.
+// An edit on the admin page of a node is a generation in the database, and a database that hangs does not block the
+// page.
 func TestAdminPage(t *testing.T) {
 	t.Parallel()
 	e := newEngine(t)

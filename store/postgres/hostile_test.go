@@ -14,7 +14,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/source"
 )
 
-// What is in the database may be written by somebody else: by its superuser, for whom no constraint holds.
+// The database may hold rows of others: no constraint stops its superuser.
 func TestHostileRowsAreNotBelieved(t *testing.T) {
 	c := sharedCluster(t)
 	name := c.database(t)

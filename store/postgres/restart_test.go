@@ -145,7 +145,7 @@ func TestEachHostIsTried(t *testing.T) {
 	c := sharedCluster(t)
 	name := c.database(t)
 	commit(t, storeOf(t, c.pool(t, name, "postgres"), fleet), nil, "1")
-	silent, err := net.Listen("tcp", "127.0.0.1:0") // accepts, and says nothing
+	silent, err := net.Listen("tcp", "127.0.0.1:0") // accepts, and sends nothing
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -296,7 +296,7 @@ func TestLostEditorDoesNotStopOthers(t *testing.T) {
 	name := c.database(t)
 	s := storeOf(t, c.pool(t, name, "postgres"), fleet)
 	first := commit(t, s, nil, "1")
-	// An editor has added a part of a file that others need too, and is not heard of again.
+	// An editor has added a part of a file that others need too, and is then lost.
 	text := strings.Repeat("x", 2*partSize)
 	second := next(t, first, text)
 	lost := storeOf(t, c.pool(t, name, "postgres"), fleet, withTimes(func(x *times) { x.editor = 300 * time.Millisecond }))

@@ -58,7 +58,7 @@ func TestPoolOfOneConnectionIsEnough(t *testing.T) {
 	}
 }
 
-// Whoever reads while generations come and go gets files of one generation, or none.
+// A reader gets files of one generation, or none, while others are committed and pruned.
 func TestLoadNeverMixesGenerations(t *testing.T) {
 	t.Parallel()
 	c := sharedCluster(t)

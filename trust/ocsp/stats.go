@@ -7,7 +7,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/escape"
 )
 
-// Stats are what a Client has asked its responder since New.
+// Stats counts the queries of a Client since New.
 type Stats struct {
 	Asked        uint64    // requests that were sent
 	Answered     uint64    // those whose answer was accepted: good or revoked
@@ -37,7 +37,7 @@ func (c *counters) count(now time.Time, err error) {
 
 const maxStatsError = 256 // bytes
 
-// Stats returns what was asked so far. It is safe for concurrent use.
+// Stats returns the counts so far. It is safe for concurrent use.
 func (c *Client) Stats() Stats {
 	c.counters.mu.Lock()
 	defer c.counters.mu.Unlock()

@@ -129,8 +129,8 @@ func (s *fleetSite) everywhere(nodes []string, who *testpki.Pair, want string) {
 	}
 }
 
-// What an editor commits is in effect on three real nodes. A rollback after a revocation brings users back,
-// and never the one who is revoked.
+// A commit is in effect on three real nodes. A rollback after a revocation brings users back, but never the
+// revoked one.
 func TestWhatIsCommittedIsInEffectOnThreeNodes(t *testing.T) {
 	t.Parallel()
 	s := newFleetSite(t)

@@ -88,8 +88,8 @@ func (t *translation) carryOne(e *element) error {
 	return nil
 }
 
-// userName returns a Windows account without its domain, if a flag asks for that. A name that
-// --rename has stays as it is.
+// userName returns a Windows account, without its domain if a flag says so. A name that --rename
+// has stays as it is.
 func (t *translation) userName(name string) string {
 	if _, renamed := t.in.Rename(name); renamed || !t.options.StripDomain {
 		return name

@@ -21,7 +21,7 @@ type access struct {
 type kind int
 
 const (
-	open    kind = iota // no plugin asks who calls
+	open    kind = iota // no plugin authenticates the caller
 	granted             // consumers with a certificate, as far as allow and deny let them in
 	closed              // not known here, or without users: never wider
 )

@@ -12,9 +12,9 @@ import (
 // maxComparisons bounds the comparisons of a request with a path, and with a consumer.
 const maxComparisons = 50_000_000
 
-// compare decides requests to the paths of every carried route as Kong does, and by the rules. What
-// the rules allow and Kong does not becomes an expectation that fails, and with it the import.
-// What they refuse and Kong does not is reported.
+// compare decides requests to the paths of every carried route as Kong does, and by the rules. A
+// request that the rules allow and Kong does not becomes an expectation that fails, and with it the
+// import. A request that they refuse and Kong does not is reported.
 func (i *importing) compare() error {
 	engine, err := i.Policy()
 	if err != nil {

@@ -85,7 +85,7 @@ func (f *file) read(name string, depth int) error {
 	return nil
 }
 
-// add adds a line. What follows its third word is nothing to PostgreSQL.
+// add adds a line. PostgreSQL ignores the rest of the line after its third word.
 func (f *file) add(at importer.Place, line string, fields []word) error {
 	for _, w := range fields[:3] {
 		if !w.quoted && strings.HasPrefix(w.text, "@") && len(w.text) > 1 {

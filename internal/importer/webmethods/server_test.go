@@ -113,7 +113,7 @@ func TestServerDecidesAsTheSource(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// What keys import writes for the keystores of the instance.
+	// The files that keys import writes for the keystores of the instance.
 	for name, data := range map[string][]byte{"mtlsguard.yaml": []byte(config), "server-key.pem": key, "ACME_TS.pem": ca, "PARTNER_TS.pem": ca} {
 		if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
 			t.Fatal(err)

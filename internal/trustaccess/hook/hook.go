@@ -26,7 +26,7 @@ var Local = context.WithValue(context.Background(), localKey{}, true)
 // IsLocal reports whether ctx is Local or derived from it.
 func IsLocal(ctx context.Context) bool { return ctx.Value(localKey{}) != nil }
 
-// ErrUndecided is the error of trustaccess.VerifyLocal when the Responder must be asked.
+// ErrUndecided is the error of trustaccess.VerifyLocal when the Responder must be queried.
 var ErrUndecided = errors.New("trust: only the responder knows whether the certificate is revoked")
 
 // CRLState is a list of a Verifier, without its entries.

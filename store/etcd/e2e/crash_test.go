@@ -75,7 +75,7 @@ func TestACommitThatDiesAtAnyWriteIsThereAsAWholeOrNotAtAll(t *testing.T) {
 	}
 }
 
-// Whoever reads while generations come gets files of one generation.
+// A reader gets files of one generation while others are committed.
 func TestALoadNeverMixesGenerations(t *testing.T) {
 	t.Parallel()
 	e := newEngine(t)

@@ -77,7 +77,7 @@ func TestACommitBeginsAgainWhenPruneHasBegunMeanwhile(t *testing.T) {
 	}
 }
 
-// A compaction of etcd's history loses no news.
+// A compaction of etcd's history hides no generation from a node.
 func TestACompactionLosesNoNews(t *testing.T) {
 	t.Parallel()
 	e := newEngine(t)

@@ -79,7 +79,7 @@ func TestACommitThatDiesAtAnyWriteIsNotVisible(t *testing.T) {
 	}
 }
 
-// Whoever reads while generations come gets files of one generation.
+// A reader gets files of one generation while others are committed.
 func TestALoadNeverMixesGenerations(t *testing.T) {
 	t.Parallel()
 	e := newEngine(t)

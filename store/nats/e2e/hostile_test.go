@@ -15,7 +15,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/source"
 )
 
-// What the store says is not trusted: an error, and nothing else, comes of it.
+// The content of the store is not trusted: wrong content causes an error, and nothing else.
 func TestWhatTheServerHoldsIsNotTrusted(t *testing.T) {
 	t.Parallel()
 	other, err := source.Next(nil, source.Manifest{Fleet: "other", Author: "anna"}, fstest.MapFS{"a": {Data: []byte("a")}})

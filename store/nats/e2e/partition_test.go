@@ -14,7 +14,8 @@ func TestPartition(t *testing.T) {
 	storetest.Partition(t, e.forTests(), e.server.Addr().String(), e.openAt)
 }
 
-// An edit on the admin page of a node is a generation in the store, and a server that hangs delays nobody for ever.
+// An edit on the admin page of a node is a generation in the store, and a server that hangs does not block the
+// page.
 func TestAdminPage(t *testing.T) {
 	t.Parallel()
 	e := newEngine(t)

@@ -25,8 +25,8 @@ func TestEveryFieldOfTLSIsHonouredOrAnError(t *testing.T) {
 		if !field.IsExported() {
 			continue
 		}
-		wishes := &tls.Config{}
-		v := reflect.ValueOf(wishes).Elem().Field(i)
+		settings := &tls.Config{}
+		v := reflect.ValueOf(settings).Elem().Field(i)
 		switch field.Type.Kind() {
 		case reflect.Bool:
 			v.SetBool(true)
@@ -57,7 +57,7 @@ func TestEveryFieldOfTLSIsHonouredOrAnError(t *testing.T) {
 			t.Fatalf("%s is not set by the test", field.Name)
 		}
 		c, _ := config(t, ports.Request)
-		c.TLS = wishes
+		c.TLS = settings
 		_, err := ports.New(c)
 		switch {
 		case slices.Contains(honoured, field.Name):
@@ -75,46 +75,46 @@ func TestTLSThatCannotBeIsAnError(t *testing.T) {
 	keys := &tls.Config{}
 	keys.SetSessionTicketKeys([][32]byte{{1}})
 	for name, row := range map[string]struct {
-		wishes *tls.Config
-		want   string
+		settings *tls.Config
+		want     string
 	}{
-		"ticket keys":          {keys, "SetSessionTicketKeys is not honoured"},
-		"TLS 1.1":              {&tls.Config{MinVersion: tls.VersionTLS11}, "MinVersion: 0x302 is not supported"},
-		"a suite":              {&tls.Config{CipherSuites: []uint16{0xdada}}, "no suite 0xdada"},
-		"no version":           {&tls.Config{MinVersion: tls.VersionTLS13, MaxVersion: tls.VersionTLS12}, "below the lowest version"},
-		"two wishes at a time": {&tls.Config{InsecureSkipVerify: true, KeyLogWriter: io.Discard}, "KeyLogWriter"},
+		"ticket keys":            {keys, "SetSessionTicketKeys is not honoured"},
+		"TLS 1.1":                {&tls.Config{MinVersion: tls.VersionTLS11}, "MinVersion: 0x302 is not supported"},
+		"a suite":                {&tls.Config{CipherSuites: []uint16{0xdada}}, "no suite 0xdada"},
+		"no version":             {&tls.Config{MinVersion: tls.VersionTLS13, MaxVersion: tls.VersionTLS12}, "below the lowest version"},
+		"two settings at a time": {&tls.Config{InsecureSkipVerify: true, KeyLogWriter: io.Discard}, "KeyLogWriter"},
 	} {
 		c, _ := config(t, ports.Request)
-		c.TLS = row.wishes
+		c.TLS = row.settings
 		if _, err := ports.New(c); err == nil || !strings.Contains(err.Error(), row.want) {
 			t.Errorf("%s: %v, want %q", name, err, row.want)
 		}
 	}
 }
 
-// The wishes take effect in the handshake, and clients are verified as without them.
+// The settings take effect in the handshake, and clients are verified as without them.
 func TestTLSIsHonoured(t *testing.T) {
 	t.Parallel()
 	for name, row := range map[string]struct {
-		wishes *tls.Config
-		client *tls.Config
-		check  func(tls.ConnectionState) bool // nil: there is no connection
+		settings *tls.Config
+		client   *tls.Config
+		check    func(tls.ConnectionState) bool // nil: there is no connection
 	}{
-		"cipher suite":        {&tls.Config{CipherSuites: []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384}}, &tls.Config{MaxVersion: tls.VersionTLS12}, func(s tls.ConnectionState) bool { return s.CipherSuite == tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384 }},
-		"another suite":       {&tls.Config{CipherSuites: []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384}}, &tls.Config{MaxVersion: tls.VersionTLS12, CipherSuites: []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256}}, nil},
-		"curve":               {&tls.Config{CurvePreferences: []tls.CurveID{tls.CurveP384}}, &tls.Config{}, func(s tls.ConnectionState) bool { return s.CurveID == tls.CurveP384 }},
-		"another curve":       {&tls.Config{CurvePreferences: []tls.CurveID{tls.CurveP384}}, &tls.Config{CurvePreferences: []tls.CurveID{tls.CurveP256}}, nil},
-		"lowest version":      {&tls.Config{MinVersion: tls.VersionTLS13}, &tls.Config{MaxVersion: tls.VersionTLS12}, nil},
-		"highest version":     {&tls.Config{MaxVersion: tls.VersionTLS12}, &tls.Config{}, func(s tls.ConnectionState) bool { return s.Version == tls.VersionTLS12 }},
-		"a protocol, last":    {&tls.Config{NextProtos: []string{"x/1", "h2"}}, &tls.Config{NextProtos: []string{"x/1", "http/1.1"}}, func(s tls.ConnectionState) bool { return s.NegotiatedProtocol == "http/1.1" }},
-		"a protocol, alone":   {&tls.Config{NextProtos: []string{"x/1"}}, &tls.Config{NextProtos: []string{"x/1"}}, func(s tls.ConnectionState) bool { return s.NegotiatedProtocol == "x/1" }},
-		"no wish for ACME":    {&tls.Config{NextProtos: []string{"x/1"}}, &tls.Config{NextProtos: []string{"acme-tls/1"}}, nil},
-		"no wishes, no TLS":   {nil, &tls.Config{NextProtos: []string{"x/1"}}, nil},
-		"with no wish at all": {nil, &tls.Config{}, func(s tls.ConnectionState) bool { return s.Version == tls.VersionTLS13 }},
+		"cipher suite":           {&tls.Config{CipherSuites: []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384}}, &tls.Config{MaxVersion: tls.VersionTLS12}, func(s tls.ConnectionState) bool { return s.CipherSuite == tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384 }},
+		"another suite":          {&tls.Config{CipherSuites: []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384}}, &tls.Config{MaxVersion: tls.VersionTLS12, CipherSuites: []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256}}, nil},
+		"curve":                  {&tls.Config{CurvePreferences: []tls.CurveID{tls.CurveP384}}, &tls.Config{}, func(s tls.ConnectionState) bool { return s.CurveID == tls.CurveP384 }},
+		"another curve":          {&tls.Config{CurvePreferences: []tls.CurveID{tls.CurveP384}}, &tls.Config{CurvePreferences: []tls.CurveID{tls.CurveP256}}, nil},
+		"lowest version":         {&tls.Config{MinVersion: tls.VersionTLS13}, &tls.Config{MaxVersion: tls.VersionTLS12}, nil},
+		"highest version":        {&tls.Config{MaxVersion: tls.VersionTLS12}, &tls.Config{}, func(s tls.ConnectionState) bool { return s.Version == tls.VersionTLS12 }},
+		"a protocol, last":       {&tls.Config{NextProtos: []string{"x/1", "h2"}}, &tls.Config{NextProtos: []string{"x/1", "http/1.1"}}, func(s tls.ConnectionState) bool { return s.NegotiatedProtocol == "http/1.1" }},
+		"a protocol, alone":      {&tls.Config{NextProtos: []string{"x/1"}}, &tls.Config{NextProtos: []string{"x/1"}}, func(s tls.ConnectionState) bool { return s.NegotiatedProtocol == "x/1" }},
+		"no setting for ACME":    {&tls.Config{NextProtos: []string{"x/1"}}, &tls.Config{NextProtos: []string{"acme-tls/1"}}, nil},
+		"no settings, no TLS":    {nil, &tls.Config{NextProtos: []string{"x/1"}}, nil},
+		"with no setting at all": {nil, &tls.Config{}, func(s tls.ConnectionState) bool { return s.Version == tls.VersionTLS13 }},
 	} {
 		for who, holder := range map[string]*testpki.Pair{"alice": alice, "a stranger": otherCA.Leaf("alice")} {
 			c, e := config(t, ports.Require)
-			c.TLS = row.wishes
+			c.TLS = row.settings
 			l, err := newPort(t, c).Listen(t.Context())
 			if err != nil {
 				t.Fatal(err)
