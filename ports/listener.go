@@ -173,34 +173,53 @@ const (
 // sweep runs until the listener is closed and no connection is left. It never blocks and
 // verifies nothing, because every deadline depends on it.
 func (l *listener) sweep() {
-	ballast.add()
-	defer ballast.done()
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
-	rotated := time.Now()
-	done := l.done
-	for {
-		select {
-		case <-done:
-			done = nil
-			l.port.sweepClock.Store(-1) // from here on every deadline is set at once
-			for _, c := range l.port.connections() {
-				c.raw.applyDeadlines()
-			}
-		case now := <-tick.C:
-			if done == nil && l.port.ConnCount() == 0 {
-				return
-			}
-			if done != nil {
-				l.port.sweepClock.Store(int64(now.Sub(epoch)))
-			}
-			if now.Sub(rotated) >= rotateEvery {
-				rotated = now
-				_ = l.port.state.Load().rotate() // without a new key the old one stays
-			}
-			l.port.sweep(now)
+	s := &sweeper{listener: l, tick: tick.C, done: l.done, rotated: time.Now()}
+	for !ballast.CompareAndSwap(false, true) {
+		if !s.round() {
+			return
 		}
 	}
+	defer ballast.Store(false)
+	holdStack(ballastFrames, false, func() {
+		for s.round() {
+		}
+	})
+}
+
+// sweeper is the state of a listener's sweeps.
+type sweeper struct {
+	*listener
+	tick    <-chan time.Time
+	done    <-chan struct{} // nil once the listener is closed
+	rotated time.Time       // the keys of session tickets
+}
+
+// round waits for the next sweep, and reports whether there are more.
+func (s *sweeper) round() bool {
+	p := s.port
+	select {
+	case <-s.done:
+		s.done = nil
+		p.sweepClock.Store(-1) // from here on every deadline is set at once
+		for _, c := range p.connections() {
+			c.raw.applyDeadlines()
+		}
+	case now := <-s.tick:
+		if s.done == nil && p.ConnCount() == 0 {
+			return false
+		}
+		if s.done != nil {
+			p.sweepClock.Store(int64(now.Sub(epoch)))
+		}
+		if now.Sub(s.rotated) >= rotateEvery {
+			s.rotated = now
+			_ = p.state.Load().rotate() // without a new key the old one stays
+		}
+		p.sweep(now)
+	}
+	return true
 }
 
 // sweep sets the deadlines that come near, ends connections and streams that wait too long

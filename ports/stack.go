@@ -1,6 +1,6 @@
 package ports
 
-import "sync"
+import "sync/atomic"
 
 // stackRoom is more than a stack of 4 KiB has left when a request begins.
 const stackRoom = 3 << 10
@@ -20,7 +20,8 @@ func growStack(touch bool) {
 //go:noinline
 func clearRoom(room []byte) { clear(room) }
 
-// ballast is a goroutine with a deep stack, which waits as long as a port of the program listens.
+// ballast reports whether the sweep of a listening port has a deep stack. One port of the program
+// has it as long as it listens; then the next sweep of another port takes its place.
 //
 // The runtime gives a new goroutine a stack as large as the average that the last garbage
 // collection found in use, rounded up to a power of two (metric /gc/stack/starting-size:bytes).
@@ -29,31 +30,10 @@ func clearRoom(room []byte) { clear(room) }
 // writes among them, copy their stacks to grow: 2 µs of a request on HTTP/2, 1 µs on HTTP/1. The
 // ballast brings it up to 8 KiB. An idle connection has 2.8 KiB in use: beyond some 700 of them
 // their own stacks decide, so it costs less than 3 MiB.
-var ballast stackBallast
-
-type stackBallast struct {
-	mu    sync.Mutex
-	ports int           // that listen
-	end   chan struct{} // of the goroutine
-}
-
-// add is called when a port begins to listen, and done when it has ended.
-func (b *stackBallast) add() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.ports++; b.ports == 1 {
-		b.end = make(chan struct{})
-		go holdStack(ballastFrames, false, b.end)
-	}
-}
-
-func (b *stackBallast) done() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.ports--; b.ports == 0 {
-		close(b.end)
-	}
-}
+//
+// A goroutine of its own, for all ports, would have to learn from each of them when it ends. Ports in
+// different bubbles of testing/synctest, as in the tests of a program, cannot share its channel.
+var ballast atomic.Bool
 
 // The ballast holds 256 KiB. Its pages are never touched.
 const (
@@ -61,17 +41,17 @@ const (
 	ballastFrame  = 16 << 10
 )
 
-// holdStack waits for end with a number of large frames on its stack.
+// holdStack calls f with a number of large frames on its stack.
 //
 //go:noinline
-func holdStack(frames int, touch bool, end <-chan struct{}) {
+func holdStack(frames int, touch bool, f func()) {
 	if touch {
 		var room [ballastFrame]byte
 		clearRoom(room[:])
 	}
 	if frames > 1 {
-		holdStack(frames-1, touch, end)
+		holdStack(frames-1, touch, f)
 		return
 	}
-	<-end
+	f()
 }
