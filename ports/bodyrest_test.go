@@ -18,7 +18,6 @@ import (
 // of the body passes, or when a chunk or trailer is malformed. net/http then considers the
 // connection ready for a request, but the following bytes are never read as one.
 func TestRestOfABodyIsNoRequest(t *testing.T) {
-	t.Parallel()
 	type row struct {
 		request time.Duration
 		head    string
@@ -43,47 +42,46 @@ func TestRestOfABodyIsNoRequest(t *testing.T) {
 			}
 		}
 	}
-	atOnce(rows, func(name string, row row) {
-		c := brisk(t, ports.None)
-		c.Limits.Headers, c.Limits.Request = 500*time.Millisecond, row.request
-		p := newPort(t, c)
-		var smuggled atomic.Int64
-		serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if r.Method == "DELETE" {
-				smuggled.Add(1)
+	onFakeClock(t, func(t *testing.T) {
+		atOnce(rows, func(name string, row row) {
+			c := brisk(t, ports.None)
+			c.Limits.Headers, c.Limits.Request = 500*time.Millisecond, row.request
+			var smuggled atomic.Int64
+			p := onPipes(t, c, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if r.Method == "DELETE" {
+					smuggled.Add(1)
+				}
+				control := http.NewResponseController(w)
+				_ = control.EnableFullDuplex()
+				io.WriteString(w, "early")
+				_ = control.Flush()
+				if row.reads {
+					_ = control.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
+					io.Copy(io.Discard, r.Body)
+				}
+			}))
+			own := connected(t, p, clientConfig(nil, h1))
+			own.SetDeadline(time.Now().Add(patience))
+			go func() {
+				io.WriteString(own, "POST / HTTP/1.1\r\nHost: localhost\r\n"+row.head+"\r\n\r\n"+row.body)
+				if row.late {
+					time.Sleep(700 * time.Millisecond) // longer than both limits
+				}
+				io.WriteString(own, strings.Repeat("DELETE / HTTP/1.1\r\nHost: localhost\r\n\r\n", 3))
+			}()
+			answers := bufio.NewReader(own)
+			res, err := http.ReadResponse(answers, nil)
+			if err != nil {
+				t.Errorf("%s: %v", name, err)
+				return
 			}
-			control := http.NewResponseController(w)
-			_ = control.EnableFullDuplex()
-			io.WriteString(w, "early")
-			_ = control.Flush()
-			if row.reads {
-				_ = control.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
-				io.Copy(io.Discard, r.Body)
+			io.Copy(io.Discard, res.Body)
+			io.Copy(io.Discard, answers) // the connection ends
+			testkit.Eventually(t, name+": the connection ends", func() bool { return p.ConnCount() == 0 })
+			if n := smuggled.Load(); n > 0 {
+				t.Errorf("%s: %d requests out of a body", name, n)
 			}
-		}), p)
-		own, err := dial(t, p, clientConfig(nil, h1))
-		if err != nil {
-			t.Error(err)
-			return
-		}
-		own.SetDeadline(time.Now().Add(patience))
-		io.WriteString(own, "POST / HTTP/1.1\r\nHost: localhost\r\n"+row.head+"\r\n\r\n"+row.body)
-		answers := bufio.NewReader(own)
-		res, err := http.ReadResponse(answers, nil)
-		if err != nil {
-			t.Errorf("%s: %v", name, err)
-			return
-		}
-		if row.late {
-			time.Sleep(700 * time.Millisecond) // longer than both limits
-		}
-		io.WriteString(own, strings.Repeat("DELETE / HTTP/1.1\r\nHost: localhost\r\n\r\n", 3))
-		io.Copy(io.Discard, res.Body)
-		io.Copy(io.Discard, answers) // the connection ends
-		testkit.Eventually(t, name+": the connection ends", func() bool { return p.ConnCount() == 0 })
-		if n := smuggled.Load(); n > 0 {
-			t.Errorf("%s: %d requests out of a body", name, n)
-		}
+		})
 	})
 }
 

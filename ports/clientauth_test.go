@@ -21,6 +21,7 @@ import (
 // Port mode × client certificate × TLS version × HTTP version.
 // Covers A9, A20.
 func TestEveryModeWithEveryCertificate(t *testing.T) {
+	t.Parallel()
 	small := testkit.RSAKey(t, 1024)
 	now := time.Now()
 	revoked := clientCA.Leaf("revoked")
@@ -102,6 +103,7 @@ func presentedIs(t *testing.T, h ports.Handshake, holder *testpki.Pair) {
 // This test checks noCertificateText: with another error text in crypto/tls the reason would
 // be bad-certificate.
 func TestMissingCertificateHasItsOwnReason(t *testing.T) {
+	t.Parallel()
 	c, e := config(t, ports.Require)
 	p := serving(t, c)
 	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
@@ -125,6 +127,7 @@ func TestMissingCertificateHasItsOwnReason(t *testing.T) {
 
 // Covers A10.
 func TestCertificateWithoutItsKeyIsRefused(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []ports.ClientAuth{ports.Request, ports.Require} {
 		c, e := config(t, mode)
 		p := serving(t, c)
@@ -137,6 +140,7 @@ func TestCertificateWithoutItsKeyIsRefused(t *testing.T) {
 
 // Covers H8.
 func TestHugeCertificateMessageIsRefused(t *testing.T) {
+	t.Parallel()
 	c, e := config(t, ports.Require)
 	p := serving(t, c)
 	huge := clientCA.Leaf("alice", func(c *x509.Certificate) {
@@ -157,6 +161,7 @@ func TestHugeCertificateMessageIsRefused(t *testing.T) {
 
 // Covers B13.
 func TestGarbageInPlaceOfACertificateIsRefused(t *testing.T) {
+	t.Parallel()
 	c, e := config(t, ports.Request)
 	p := serving(t, c)
 	cc := clientConfig(nil)
@@ -176,6 +181,7 @@ func (l hiding) Accept() (net.Conn, error) {
 
 // Covers A11.
 func TestWrappedListenerHidesTheConnection(t *testing.T) {
+	t.Parallel()
 	for _, wrap := range []bool{false, true} {
 		c, _ := config(t, ports.Require)
 		p := newPort(t, c)
@@ -206,6 +212,7 @@ func TestWrappedListenerHidesTheConnection(t *testing.T) {
 type hookKey struct{}
 
 func TestConfigureKeepsTheUsersHooks(t *testing.T) {
+	t.Parallel()
 	c, _ := config(t, ports.Require)
 	c.Limits.Streams = 7
 	p := newPort(t, c)
@@ -244,6 +251,7 @@ func TestConfigureKeepsTheUsersHooks(t *testing.T) {
 
 // Covers A21, I9.
 func TestCertificateRequestNamesTheAnchors(t *testing.T) {
+	t.Parallel()
 	names := func(p *ports.Port) []string {
 		var got []string
 		cc := clientConfig(alice)
@@ -277,6 +285,7 @@ func TestCertificateRequestNamesTheAnchors(t *testing.T) {
 }
 
 func TestInvalidConfigurationsAreRejected(t *testing.T) {
+	t.Parallel()
 	good, _ := config(t, ports.Require)
 	for name, change := range map[string]func(*ports.Config){
 		"mode not set":   func(c *ports.Config) { c.ClientAuth = 0 },

@@ -31,6 +31,7 @@ func tolerant(clock int64) (*rawConn, *recorder) {
 // was removed before is never set.
 // Covers H1.
 func TestReadDeadlineIsSetOnTheConnectionOnlyWhenNear(t *testing.T) {
+	t.Parallel()
 	never := time.Time{}
 	at := func(d time.Duration) time.Time { return epoch.Add(d) }
 	const now = time.Hour
@@ -91,6 +92,7 @@ func TestReadDeadlineIsSetOnTheConnectionOnlyWhenNear(t *testing.T) {
 // deadline that was removed ends none.
 // Covers H1.
 func TestPastDeadlineEndsARead(t *testing.T) {
+	t.Parallel()
 	a, b := net.Pipe()
 	defer b.Close()
 	p := &Port{}
@@ -117,6 +119,7 @@ func TestPastDeadlineEndsARead(t *testing.T) {
 // Covers H15. A deadline for writing is set on the connection only when it is near, so
 // that the one that net/http sets for every request costs nothing.
 func TestDeadlinesForWritingAreSetWhenNear(t *testing.T) {
+	t.Parallel()
 	raw, c := tolerant(int64(time.Hour))
 	at := func(d time.Duration) time.Time { return epoch.Add(time.Hour + d) }
 	for range 3 {

@@ -22,11 +22,10 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// TestMain allows more parallel tests than processors: a parallel test of this package mostly
-// waits for a limit. Tests that measure memory, or that load
-// the processors, are not parallel.
+// TestMain allows more parallel tests than processors: a test of this package mostly waits for a
+// limit. Tests that measure memory, goroutines or descriptors run in processes of their own.
 func TestMain(m *testing.M) {
-	testkit.AllowParallel(24)
+	testkit.AllowParallel(32)
 	os.Exit(m.Run())
 }
 
@@ -116,13 +115,15 @@ func (e *events) count(r reason.Reason) int {
 	return n
 }
 
-// config returns a configuration that trusts clientCA; its events are recorded.
+// config returns a configuration that trusts clientCA; its events are recorded. On a busy machine a
+// handshake may take longer than the default limit.
 func config(t testing.TB, mode ports.ClientAuth) (ports.Config, *events) {
 	t.Helper()
 	e := &events{}
 	c := ports.Config{
 		Name: mode.String(), Addr: "127.0.0.1:0", ClientAuth: mode, OnHandshake: e.record,
 		Certificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return &server, nil },
+		Limits:      ports.Limits{Handshake: patience},
 	}
 	if mode != ports.None {
 		c.Trust = byClientCA(t)

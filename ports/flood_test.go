@@ -63,6 +63,9 @@ func (c *counting) of(r reason.Reason) int {
 
 // Covers H1.
 func TestManySilentClientsEndAtTheirDeadline(t *testing.T) {
+	if testkit.Alone(t) {
+		return
+	}
 	const clients = 600
 	c, _ := config(t, ports.Require)
 	counts := &counting{all: map[reason.Reason]int{}}
@@ -110,6 +113,7 @@ func TestManySilentClientsEndAtTheirDeadline(t *testing.T) {
 // established connection go on, and no more handshakes compute than allowed.
 // Covers H3.
 func TestHandshakeFloodLeavesEstablishedConnectionsAlone(t *testing.T) {
+	t.Parallel()
 	const most = 2
 	var inside, worst, handshakes atomic.Int64
 	c, _ := config(t, ports.Require)
@@ -163,6 +167,9 @@ func TestHandshakeFloodLeavesEstablishedConnectionsAlone(t *testing.T) {
 // Handshakes that fail in every way leave nothing behind.
 // Covers H12.
 func TestFailedHandshakesLeaveNothingBehind(t *testing.T) {
+	if testkit.Alone(t) {
+		return
+	}
 	times := 2000
 	if *soak {
 		times = 100_000

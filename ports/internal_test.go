@@ -14,6 +14,7 @@ import (
 // their zero value.
 // Covers A16, L10.
 func TestTLSConfigOfEveryMode(t *testing.T) {
+	t.Parallel()
 	ca := testpki.NewCA("Client CA")
 	v, err := trust.New(trust.Config{Anchors: ca.Presented()})
 	if err != nil {
@@ -63,6 +64,7 @@ func TestTLSConfigOfEveryMode(t *testing.T) {
 // The event of a handshake has no field that could hold a key.
 // Covers L10.
 func TestHandshakeTypeHoldsNoKeys(t *testing.T) {
+	t.Parallel()
 	harmless := map[string]bool{
 		"Port": true, "Remote": true, "Proxy": true, "ServerName": true, "Reason": true, "Err": true, "Presented": true, "Version": true, "Resumed": true, "Probe": true, "Duration": true,
 	}

@@ -107,6 +107,7 @@ func dial13(t *testing.T, p *ports.Port) (*writer13, *caller) {
 // without answers, read or not, and other clients are served.
 // Covers A19.
 func TestKeyUpdateFloodEndsTheConnection(t *testing.T) {
+	t.Parallel()
 	for name, flood := range map[string]struct {
 		wanted byte
 		many   int
@@ -145,6 +146,7 @@ func TestKeyUpdateFloodEndsTheConnection(t *testing.T) {
 // in a row.
 // Covers A19.
 func TestOccasionalKeyUpdatesAreServed(t *testing.T) {
+	t.Parallel()
 	c, _ := config(t, ports.Require)
 	p := serving(t, c)
 	w, own := dial13(t, p)

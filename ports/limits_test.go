@@ -53,6 +53,9 @@ func (r *recorded) Close() error                { return nil }
 
 // Covers H1, H12.
 func TestSilentClientsLeaveNothingBehind(t *testing.T) {
+	if testkit.Alone(t) {
+		return
+	}
 	c, e := config(t, ports.Require)
 	c.Limits.Handshake = 300 * time.Millisecond
 	p := serving(t, c)
@@ -85,27 +88,28 @@ func TestSilentClientsLeaveNothingBehind(t *testing.T) {
 // A client that sends its hello byte by byte has no more time than one that sends nothing.
 // Covers H1.
 func TestTricklingClientEndsAtTheDeadline(t *testing.T) {
-	c, e := config(t, ports.Require)
-	c.Limits.Handshake = 300 * time.Millisecond
-	p := serving(t, c)
-	conn := silent(t, p, "\x16\x03\x01\x02\x00")
-	start := time.Now()
-	for time.Since(start) < patience {
-		if _, err := conn.Write([]byte{1}); err != nil {
-			break
+	onFakeClock(t, func(t *testing.T) {
+		c, e := config(t, ports.Require)
+		c.Limits.Handshake = 300 * time.Millisecond
+		conn := connect(t, onPipes(t, c, http.HandlerFunc(echoCaller)))
+		start := time.Now()
+		io.WriteString(conn, "\x16\x03\x01\x02\x00")
+		for time.Since(start) < patience {
+			if _, err := conn.Write([]byte{1}); err != nil {
+				break
+			}
+			time.Sleep(5 * time.Millisecond)
 		}
-		time.Sleep(5 * time.Millisecond)
-	}
-	if d := time.Since(start); d > 5*time.Second {
-		t.Errorf("the connection ended after %v", d)
-	}
-	if h := e.of(t, conn.LocalAddr()); h.Reason != reason.Timeout {
-		t.Errorf("event %q, %v", h.Reason, h.Err)
-	}
+		within(t, "the handshake", time.Since(start), c.Limits.Handshake, c.Limits.Handshake+10*time.Millisecond)
+		if h := e.of(t, conn.LocalAddr()); h.Reason != reason.Timeout {
+			t.Errorf("event %q, %v", h.Reason, h.Err)
+		}
+	})
 }
 
 // Covers H2.
 func TestStalledHandshakesDelayNoOther(t *testing.T) {
+	t.Parallel()
 	c, _ := config(t, ports.Require)
 	c.Limits.Handshakes = 2
 	c.Limits.Handshake = time.Minute
@@ -123,7 +127,7 @@ func TestStalledHandshakesDelayNoOther(t *testing.T) {
 			if body, _, err := dialAndGet(t, p, clientConfig(alice)); err != nil || body != "require alice HTTP/2.0" {
 				t.Errorf("%q, %v", body, err)
 			}
-			if d := time.Since(start); d > 5*time.Second {
+			if d := time.Since(start); d > c.Limits.Handshake/2 {
 				t.Errorf("it took %v", d)
 			}
 		})
@@ -138,30 +142,35 @@ func TestStalledHandshakesDelayNoOther(t *testing.T) {
 // latest.
 // Covers H3.
 func TestHandshakeWaitsForAPlaceUntilItsDeadline(t *testing.T) {
-	c, e := config(t, ports.Require)
-	c.Limits.Handshakes = 1
-	c.Limits.Handshake = 500 * time.Millisecond
-	inside, leave := make(chan struct{}, 10), make(chan struct{})
-	c.Certificate = func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
-		inside <- struct{}{}
-		<-leave
-		return &server, nil
-	}
-	p := serving(t, c)
-	first := make(chan error, 1)
-	go func() { _, _, err := dialAndGet(t, p, clientConfig(alice)); first <- err }()
-	<-inside
-	if _, _, err := dialAndGet(t, p, clientConfig(alice)); err == nil {
-		t.Error("two handshakes at one time")
-	}
-	testkit.Eventually(t, "the waiting handshake times out", func() bool { return e.count(reason.Timeout) >= 1 })
-	close(leave)
-	<-first // served, or timed out
-	admitted(t, p, clientConfig(alice))
+	onFakeClock(t, func(t *testing.T) {
+		c, e := config(t, ports.Require)
+		c.Limits.Handshakes = 1
+		c.Limits.Handshake = 500 * time.Millisecond
+		inside, leave := make(chan struct{}, 10), make(chan struct{})
+		c.Certificate = func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+			inside <- struct{}{}
+			<-leave
+			return &server, nil
+		}
+		p := onPipes(t, c, http.HandlerFunc(echoCaller))
+		first := make(chan error, 1)
+		go func() { _, _, err := dialAndGet(t, p, clientConfig(alice)); first <- err }()
+		<-inside
+		start := time.Now()
+		if _, _, err := dialAndGet(t, p, clientConfig(alice)); err == nil {
+			t.Error("two handshakes at one time")
+		}
+		within(t, "the waiting handshake", time.Since(start), c.Limits.Handshake, c.Limits.Handshake+10*time.Millisecond)
+		testkit.Eventually(t, "the waiting handshake times out", func() bool { return e.count(reason.Timeout) >= 1 })
+		close(leave)
+		<-first // served, or timed out
+		admitted(t, p, clientConfig(alice))
+	})
 }
 
 // Covers H4.
 func TestConnectionsOfOneAddressAreBounded(t *testing.T) {
+	t.Parallel()
 	c, e := config(t, ports.Require)
 	c.Limits.PerIP = 2
 	p := serving(t, c)
@@ -193,6 +202,7 @@ func TestConnectionsOfOneAddressAreBounded(t *testing.T) {
 
 // Covers H4.
 func TestConnectionsBeyondTheLimitWait(t *testing.T) {
+	t.Parallel()
 	c, _ := config(t, ports.Require)
 	c.Limits.Connections = 2
 	p := serving(t, c)
@@ -226,6 +236,7 @@ func TestConnectionsBeyondTheLimitWait(t *testing.T) {
 
 // Covers H4.
 func TestReconfigureRaisesTheConnectionLimit(t *testing.T) {
+	t.Parallel()
 	c, _ := config(t, ports.Require)
 	c.Limits.Connections = 1
 	p := serving(t, c)
@@ -242,6 +253,7 @@ func TestReconfigureRaisesTheConnectionLimit(t *testing.T) {
 
 // Covers H6.
 func TestHeaderBytesAreBounded(t *testing.T) {
+	t.Parallel()
 	c, _ := config(t, ports.Require)
 	p := serving(t, c)
 	status := func(o tlsOption, bytes int) int {
@@ -306,6 +318,9 @@ func TestSlowHeadersAndIdleConnectionsEnd(t *testing.T) {
 
 // Covers H12.
 func TestRefusedHandshakesLeakNothing(t *testing.T) {
+	if testkit.Alone(t) {
+		return
+	}
 	c, e := config(t, ports.Require)
 	p := serving(t, c)
 	admitted(t, p, clientConfig(alice)).Close()
@@ -384,6 +399,7 @@ func TestPanicEndsOneHandshake(t *testing.T) {
 }
 
 func TestListenerCloseEndsHandshakesAndLeavesTheRest(t *testing.T) {
+	t.Parallel()
 	c, _ := config(t, ports.Require)
 	c.Limits.Handshake = time.Minute
 	p := newPort(t, c)

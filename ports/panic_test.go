@@ -90,6 +90,7 @@ func TestPanickingErrorEndsOneHandshake(t *testing.T) {
 // With two addresses, IPv4 and IPv6, a full one does not limit the other.
 // Covers H4.
 func TestFullAddressLeavesOthersServed(t *testing.T) {
+	t.Parallel()
 	for _, row := range []struct{ listen, full, other string }{
 		{"127.0.0.1:0", "127.0.0.1", "127.0.0.2"},
 		{"[::1]:0", "::1", ""},
@@ -134,6 +135,7 @@ func TestFullAddressLeavesOthersServed(t *testing.T) {
 // other with the new name, its former caller, and the current trust.
 // Covers A5.
 func TestSessionResumesUnderAnotherNameOfThePort(t *testing.T) {
+	t.Parallel()
 	first := serverCA.Server(func(c *x509.Certificate) { c.DNSNames = []string{"first.example"} }).TLS()
 	second := serverCA.Server(func(c *x509.Certificate) { c.DNSNames = []string{"second.example"} }).TLS()
 	versions(t, func(t *testing.T, cache *anyKey, with tlsOption) {

@@ -253,7 +253,7 @@ func TestReconfigureClosesConnectionsOfFormerProxies(t *testing.T) {
 	reconfigure(t, p, c)
 	proxied.ends(t)
 	direct.ends(t)
-	if d := time.Since(start); d > soon+margin {
+	if d := time.Since(start); d > 10*soon { // on a busy machine
 		t.Errorf("closed after %v", d)
 	}
 	for range 2 {

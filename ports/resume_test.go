@@ -64,6 +64,7 @@ func visit(t *testing.T, p *ports.Port, cache *anyKey, c *tls.Config, want strin
 
 // Covers A1.
 func TestResumedSessionIsVerified(t *testing.T) {
+	t.Parallel()
 	versions(t, func(t *testing.T, cache *anyKey, with tlsOption) {
 		// Only the clock of the trust moves: crypto/tls itself would resume.
 		var shift atomic.Int64
@@ -87,6 +88,7 @@ func TestResumedSessionIsVerified(t *testing.T) {
 
 // Covers A1.
 func TestSessionOfARevokedCertificateIsRefused(t *testing.T) {
+	t.Parallel()
 	versions(t, func(t *testing.T, cache *anyKey, with tlsOption) {
 		c, e := config(t, ports.Require)
 		p := serving(t, c)
@@ -101,6 +103,7 @@ func TestSessionOfARevokedCertificateIsRefused(t *testing.T) {
 
 // Covers A2.
 func TestSessionOfAFormerAnchorIsRefused(t *testing.T) {
+	t.Parallel()
 	versions(t, func(t *testing.T, cache *anyKey, with tlsOption) {
 		c, e := config(t, ports.Request)
 		p := serving(t, c)
@@ -115,6 +118,7 @@ func TestSessionOfAFormerAnchorIsRefused(t *testing.T) {
 
 // Covers A3, A6.
 func TestSessionOfAnotherPortDoesNotResume(t *testing.T) {
+	t.Parallel()
 	for _, row := range []struct {
 		from, to ports.ClientAuth
 		holder   *testpki.Pair
@@ -150,6 +154,7 @@ func TestSessionOfAnotherPortDoesNotResume(t *testing.T) {
 // A session of a port must not resume on a port with a stricter trust either.
 // Covers A3.
 func TestSessionDoesNotResumeOnAStricterPort(t *testing.T) {
+	t.Parallel()
 	versions(t, func(t *testing.T, cache *anyKey, with tlsOption) {
 		a, _ := config(t, ports.Require)
 		b, e := config(t, ports.Require)
@@ -163,6 +168,7 @@ func TestSessionDoesNotResumeOnAStricterPort(t *testing.T) {
 // An anonymous session stays anonymous, also if the client now has a certificate.
 // Covers A6.
 func TestSessionWithoutCertificateStaysAnonymous(t *testing.T) {
+	t.Parallel()
 	versions(t, func(t *testing.T, cache *anyKey, with tlsOption) {
 		c, _ := config(t, ports.Request)
 		p := serving(t, c)
@@ -178,6 +184,7 @@ func TestSessionWithoutCertificateStaysAnonymous(t *testing.T) {
 // caller.
 // Covers A5.
 func TestSessionUnderAnotherServerNameIsVerified(t *testing.T) {
+	t.Parallel()
 	versions(t, func(t *testing.T, cache *anyKey, with tlsOption) {
 		c, e := config(t, ports.Require)
 		p := serving(t, c)
@@ -193,6 +200,7 @@ func TestSessionUnderAnotherServerNameIsVerified(t *testing.T) {
 // Reconfigure ends sessions also if the trust is unchanged: each generation has its own
 // ticket keys.
 func TestEveryGenerationHasItsOwnTicketKeys(t *testing.T) {
+	t.Parallel()
 	versions(t, func(t *testing.T, cache *anyKey, with tlsOption) {
 		c, _ := config(t, ports.Require)
 		p := serving(t, c)

@@ -199,66 +199,63 @@ func TestSlowHandlerIsServed(t *testing.T) {
 // Covers H15. A stream without a window ends alone: another stream of the connection, which
 // is served all the time, does not keep it open and is not interrupted.
 func TestStreamWithoutWindowEndsAlone(t *testing.T) {
-	t.Parallel()
-	c, _ := config(t, ports.Require)
-	c.Limits.Idle = time.Second
-	p := newPort(t, c)
-	var stuck, busy atomic.Int64
-	serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/busy" {
-			busy.Store(1)
-			defer busy.Store(0)
-			for r.Context().Err() == nil {
-				if _, err := w.Write(make([]byte, 1000)); err != nil || http.NewResponseController(w).Flush() != nil {
-					return
+	onFakeClock(t, func(t *testing.T) {
+		c, _ := config(t, ports.Require)
+		c.Limits.Idle = time.Second
+		var stuck, busy atomic.Int64
+		p := onPipes(t, c, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/busy" {
+				busy.Store(1)
+				defer busy.Store(0)
+				for r.Context().Err() == nil {
+					if _, err := w.Write(make([]byte, 1000)); err != nil || http.NewResponseController(w).Flush() != nil {
+						return
+					}
+					time.Sleep(100 * time.Millisecond)
 				}
-				time.Sleep(100 * time.Millisecond)
-			}
-			return
-		}
-		stuck.Add(1)
-		defer stuck.Add(-1)
-		w.Write(make([]byte, 1<<20))
-	}), p)
-	own, err := dial(t, p, clientConfig(alice, h2only))
-	if err != nil {
-		t.Fatal(err)
-	}
-	f := &framer{own}
-	f.preface(setting{settingInitialWindow, 0})
-	f.windowUpdate(0, 1<<30)
-	f.request(1, "/busy", true)
-	f.windowUpdate(1, 1<<30)
-	const streams = 50
-	for i := range uint32(streams) {
-		f.request(2*i+3, "/stuck", true)
-	}
-	resets := make(chan uint32, streams+1)
-	go func() {
-		for head := make([]byte, 9); ; {
-			if _, err := io.ReadFull(own, head); err != nil {
 				return
 			}
-			io.CopyN(io.Discard, own, int64(head[0])<<16|int64(head[1])<<8|int64(head[2]))
-			if head[3] == frameReset {
-				resets <- binary.BigEndian.Uint32(head[5:])
+			stuck.Add(1)
+			defer stuck.Add(-1)
+			w.Write(make([]byte, 1<<20))
+		}))
+		own := connected(t, p, clientConfig(alice, h2only))
+		f := &framer{own}
+		f.preface(setting{settingInitialWindow, 0})
+		f.windowUpdate(0, 1<<30)
+		f.request(1, "/busy", true)
+		f.windowUpdate(1, 1<<30)
+		const streams = 50
+		for i := range uint32(streams) {
+			f.request(2*i+3, "/stuck", true)
+		}
+		resets := make(chan uint32, streams+1)
+		go func() {
+			for head := make([]byte, 9); ; {
+				if _, err := io.ReadFull(own, head); err != nil {
+					return
+				}
+				io.CopyN(io.Discard, own, int64(head[0])<<16|int64(head[1])<<8|int64(head[2]))
+				if head[3] == frameReset {
+					resets <- binary.BigEndian.Uint32(head[5:])
+				}
+			}
+		}()
+		for n := range streams {
+			select {
+			case stream := <-resets:
+				if stream == 1 {
+					t.Fatal("the stream that is served was reset")
+				}
+			case <-time.After(patience):
+				t.Fatalf("%d of %d streams were reset", n, streams)
 			}
 		}
-	}()
-	for n := range streams {
-		select {
-		case stream := <-resets:
-			if stream == 1 {
-				t.Fatal("the stream that is served was reset")
-			}
-		case <-time.After(patience):
-			t.Fatalf("%d of %d streams were reset", n, streams)
+		testkit.Eventually(t, "the handlers return", func() bool { return stuck.Load() == 0 })
+		if !own.open() || busy.Load() == 0 {
+			t.Error("the stream that is served has ended")
 		}
-	}
-	testkit.Eventually(t, "the handlers return", func() bool { return stuck.Load() == 0 })
-	if !own.open() || busy.Load() == 0 {
-		t.Error("the stream that is served has ended")
-	}
+	})
 }
 
 // Covers H15. A write deadline that a handler sets replaces Limits.Idle, longer or shorter.

@@ -15,7 +15,6 @@ import (
 // Covers H15, K13. If a body ends early, by a deadline of the port or of the handler, the
 // rest of the body never becomes a request.
 func TestUnreadBodyIsNeverARequest(t *testing.T) {
-	t.Parallel()
 	long := time.Unix(1, 0)
 	type row struct {
 		pause  time.Duration // within the body
@@ -63,41 +62,39 @@ func TestUnreadBodyIsNeverARequest(t *testing.T) {
 		}},
 	}
 	evil := "DELETE /evil HTTP/1.1\r\nHost: localhost\r\n\r\n"
-	atOnce(rows, func(name string, row row) {
-		atOnce(map[string][2]string{
-			"chunked": {"Transfer-Encoding: chunked\r\n\r\n" + fmt.Sprintf("%x\r\n", 5+len(evil)) + "first", evil + "\r\n0\r\n\r\n"},
-			"expect":  {fmt.Sprintf("Expect: 100-continue\r\nContent-Length: %d\r\n\r\nfirst", 5+len(evil)), evil},
-			"length":  {fmt.Sprintf("Content-Length: %d\r\n\r\nfirst", 5+len(evil)), evil},
-		}, func(framing string, parts [2]string) {
-			var smuggled, served atomic.Int64
-			c, _ := config(t, ports.Require)
-			c.Limits = ports.Limits{Headers: 500 * time.Millisecond, Idle: 500 * time.Millisecond, Drain: time.Second}
-			p := newPort(t, c)
-			stop := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				if r.URL.Path != "/" {
-					smuggled.Add(1)
-					return
+	onFakeClock(t, func(t *testing.T) {
+		atOnce(rows, func(name string, row row) {
+			atOnce(map[string][2]string{
+				"chunked": {"Transfer-Encoding: chunked\r\n\r\n" + fmt.Sprintf("%x\r\n", 5+len(evil)) + "first", evil + "\r\n0\r\n\r\n"},
+				"expect":  {fmt.Sprintf("Expect: 100-continue\r\nContent-Length: %d\r\n\r\nfirst", 5+len(evil)), evil},
+				"length":  {fmt.Sprintf("Content-Length: %d\r\n\r\nfirst", 5+len(evil)), evil},
+			}, func(framing string, parts [2]string) {
+				var smuggled, served atomic.Int64
+				c, _ := config(t, ports.Require)
+				c.Limits = ports.Limits{Headers: 500 * time.Millisecond, Idle: 500 * time.Millisecond, Drain: time.Second}
+				p := onPipes(t, c, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					if r.URL.Path != "/" {
+						smuggled.Add(1)
+						return
+					}
+					served.Add(1)
+					row.handle(w, r, http.NewResponseController(w))
+				}))
+				own := connected(t, p, clientConfig(alice, h1))
+				own.SetDeadline(time.Now().Add(patience))
+				answer := make(chan []byte, 1)
+				go func() { got, _ := io.ReadAll(own); answer <- got }()
+				io.WriteString(own, "POST / HTTP/1.1\r\nHost: localhost\r\n"+parts[0])
+				time.Sleep(row.pause)
+				io.WriteString(own, parts[1])
+				got := <-answer
+				if smuggled.Load() > 0 || served.Load() != 1 {
+					t.Errorf("%s, %s: %d requests were read out of the body (%d served): %.200q", name, framing, smuggled.Load(), served.Load(), got)
 				}
-				served.Add(1)
-				row.handle(w, r, http.NewResponseController(w))
-			}), p)
-			own, err := dial(t, p, clientConfig(alice, h1))
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			io.WriteString(own, "POST / HTTP/1.1\r\nHost: localhost\r\n"+parts[0])
-			time.Sleep(row.pause)
-			io.WriteString(own, parts[1])
-			own.SetReadDeadline(time.Now().Add(patience))
-			got, _ := io.ReadAll(own)
-			if smuggled.Load() > 0 || served.Load() != 1 {
-				t.Errorf("%s, %s: %d requests were read out of the body (%d served): %.200q", name, framing, smuggled.Load(), served.Load(), got)
-			}
-			if n := strings.Count(string(got), "HTTP/1.1 2"); n != 1 {
-				t.Errorf("%s, %s: %d answers", name, framing, n)
-			}
-			stop()
+				if n := strings.Count(string(got), "HTTP/1.1 2"); n != 1 {
+					t.Errorf("%s, %s: %d answers", name, framing, n)
+				}
+			})
 		})
 	})
 }
@@ -141,7 +138,9 @@ func TestUnreadBodyKeepsTheConnection(t *testing.T) {
 // close.
 func TestEarlyAnswerArrives(t *testing.T) {
 	t.Parallel()
-	p := newPort(t, brisk(t, ports.Require))
+	c := brisk(t, ports.Require)
+	c.Limits.Idle = patience
+	p := newPort(t, c)
 	serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/part" {
 			r.Body.Read(make([]byte, 1))

@@ -10,6 +10,7 @@ func (p *Port) Sweep(at time.Time) { p.sweep(at) }
 
 // Covers H1.
 func TestIdleMeansThatNoRequestHasCome(t *testing.T) {
+	t.Parallel()
 	const start = time.Hour
 	for name, row := range map[string]struct {
 		between func(*Conn)

@@ -70,9 +70,10 @@ func TestStreamsWithoutCertificateAreBounded(t *testing.T) {
 // Covers H15, H8. If handshakes are too large in sum, only the largest are refused: a client
 // with an ordinary certificate is served.
 func TestLargeHandshakesTogether(t *testing.T) {
+	t.Parallel()
 	c, e := config(t, ports.Require)
 	const each, clients = 120 << 10, 700 // 82 MiB in sum
-	c.Limits.Handshake, c.Limits.PerIP = patience, 2*clients
+	c.Limits.Handshake, c.Limits.PerIP = 2*testkit.Patience, 2*clients
 	p := serving(t, c)
 	unrelated := make([]*x509.Certificate, 9)
 	for i := range unrelated {

@@ -24,6 +24,9 @@ import (
 // The port keeps no untrusted certificate, of hundreds.
 // Covers H9.
 func TestUntrustedCertificatesAreNotKept(t *testing.T) {
+	if testkit.Alone(t) {
+		return
+	}
 	c, _ := config(t, ports.Require)
 	counts := &counting{all: map[reason.Reason]int{}}
 	c.OnHandshake = counts.count
@@ -68,6 +71,7 @@ func TestUntrustedCertificatesAreNotKept(t *testing.T) {
 // Certificates after the leaf never change the user.
 // Covers B20, B21.
 func TestCertificatesBesideTheLeafNameNoUser(t *testing.T) {
+	t.Parallel()
 	c, e := config(t, ports.Require)
 	p := serving(t, c)
 	low := clientCA.SubCA("Upper").SubCA("Lower").Leaf("alice") // alice, Lower, Upper
@@ -96,6 +100,7 @@ func TestCertificatesBesideTheLeafNameNoUser(t *testing.T) {
 
 // Covers B19.
 func TestHandshakeFetchesNothing(t *testing.T) {
+	t.Parallel()
 	var hits atomic.Int64
 	canary := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { hits.Add(1) }))
 	defer canary.Close()
@@ -118,6 +123,7 @@ func TestHandshakeFetchesNothing(t *testing.T) {
 // The event of a connection contains no secret, such as the keys of its session.
 // Covers L10.
 func TestHandshakeEventsHoldNoKeys(t *testing.T) {
+	t.Parallel()
 	for _, o := range []tlsOption{tls12, h1} {
 		c, e := config(t, ports.Require)
 		p := serving(t, c)

@@ -43,6 +43,7 @@ func plain(t *testing.T, p *ports.Port, text string) (string, net.Addr) {
 
 // Covers A12.
 func TestPlainHTTPIsNotServed(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []ports.ClientAuth{ports.None, ports.Require} {
 		c, e := config(t, mode)
 		p := serving(t, c)
@@ -77,6 +78,7 @@ func TestPlainHTTPIsNotServed(t *testing.T) {
 
 // Covers A12.
 func TestPlainHTTP2IsNotServed(t *testing.T) {
+	t.Parallel()
 	testkit.Program(t, "curl", "curl")
 	c, _ := config(t, ports.None)
 	p := serving(t, c)
@@ -116,6 +118,7 @@ func (s *splitting) Write(b []byte) (int, error) {
 
 // Covers A13.
 func TestClientHelloInManyRecords(t *testing.T) {
+	t.Parallel()
 	c, e := config(t, ports.Require)
 	p := serving(t, c)
 	for _, size := range []int{1, 3, 16} {
@@ -156,6 +159,7 @@ func files(t *testing.T, p *testpki.Pair) (cert, key string) {
 
 // Covers A18.
 func TestRenegotiationIsRefused(t *testing.T) {
+	t.Parallel()
 	testkit.Program(t, "openssl", "openssl")
 	c, e := config(t, ports.Require)
 	p := serving(t, c)
@@ -194,6 +198,7 @@ func TestRenegotiationIsRefused(t *testing.T) {
 
 // Covers A21.
 func TestHideAuthoritiesHidesTheNames(t *testing.T) {
+	t.Parallel()
 	testkit.Program(t, "openssl", "openssl")
 	for _, hide := range []bool{false, true} {
 		c, _ := config(t, ports.Request)
@@ -229,6 +234,7 @@ func TestOldTLSIsNotServed(t *testing.T) {
 
 // An error of the server's own certificate has no reason of a client certificate.
 func TestMissingServerCertificateHasNoReason(t *testing.T) {
+	t.Parallel()
 	for _, o := range []tlsOption{h1, tls12} {
 		c, e := config(t, ports.Require)
 		c.Certificate = func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return nil, errors.New("none for this name") }
@@ -245,6 +251,7 @@ func TestMissingServerCertificateHasNoReason(t *testing.T) {
 
 // A handshake without a common cipher suite has no reason of a client certificate either.
 func TestMissingCommonCipherHasNoReason(t *testing.T) {
+	t.Parallel()
 	c, e := config(t, ports.Require) // an ECDSA certificate
 	p := serving(t, c)
 	own, err := dial(t, p, clientConfig(alice, tls12, func(c *tls.Config) {
@@ -260,6 +267,7 @@ func TestMissingCommonCipherHasNoReason(t *testing.T) {
 
 // A client that does not trust the server closes the connection: the port refused no client.
 func TestClientThatRefusesThePortHasNoReason(t *testing.T) {
+	t.Parallel()
 	c, e := config(t, ports.Require)
 	p := serving(t, c)
 	own, err := dial(t, p, clientConfig(alice, func(c *tls.Config) { c.RootCAs = otherCA.Pool() }))
@@ -273,6 +281,7 @@ func TestClientThatRefusesThePortHasNoReason(t *testing.T) {
 
 // Covers H7.
 func TestStreamLimitIsAnnounced(t *testing.T) {
+	t.Parallel()
 	c, _ := config(t, ports.Require)
 	c.Limits.Streams = 3
 	p := serving(t, c)
