@@ -42,7 +42,7 @@ func (l *live) callers(n int) (stop func()) {
 					l.Errorf("during a renewal: %s", res.Status)
 				}
 				calls.Add(1)
-				time.Sleep(10 * time.Millisecond) // the files are what is tested, not the speed
+				time.Sleep(25 * time.Millisecond) // the files are what is tested, not the speed
 			}
 		})
 	}

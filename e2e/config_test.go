@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -148,6 +149,7 @@ func TestMain(m *testing.M) {
 	if flag.Lookup("test.fuzz").Value.String() == "" && flag.Lookup("test.parallel").Value.String() == strconv.Itoa(runtime.GOMAXPROCS(0)) {
 		_ = flag.Set("test.parallel", "16") // most of these tests wait for a watcher
 	}
+	debug.SetGCPercent(400) // the tests allocate much and keep little
 	var err error
 	if binaries, err = os.MkdirTemp("", "mtlsguard"); err != nil {
 		panic(err)

@@ -80,6 +80,7 @@ func TestGenerationsAreNeverMixed(t *testing.T) {
 				}
 				last = n
 				answers.Add(1)
+				time.Sleep(100 * time.Microsecond) // otherwise the changes get no CPU time
 			}
 		})
 	}

@@ -98,29 +98,36 @@ func (l *live) url(port, path string) string {
 
 // lines collects log lines. Every line must be JSON.
 type lines struct {
-	mu  sync.Mutex
-	all []map[string]any
+	mu     sync.Mutex
+	unread bytes.Buffer // of most lines no test reads the fields
+	read   []map[string]any
 }
 
 func (l *lines) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for line := range bytes.SplitSeq(bytes.TrimSpace(p), []byte("\n")) {
+	return l.unread.Write(p)
+}
+
+// all returns the fields of every line.
+func (l *lines) all() []map[string]any {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for line := range bytes.Lines(l.unread.Bytes()) {
 		var fields map[string]any
 		if err := json.Unmarshal(line, &fields); err != nil {
 			fields = map[string]any{"not JSON": string(line)}
 		}
-		l.all = append(l.all, fields)
+		l.read = append(l.read, fields)
 	}
-	return len(p), nil
+	l.unread.Reset()
+	return l.read
 }
 
 // text returns the whole log.
 func (l *lines) text() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
 	var b strings.Builder
-	for _, fields := range l.all {
+	for _, fields := range l.all() {
 		for k, v := range fields {
 			fmt.Fprintf(&b, "%s=%v ", k, v)
 		}
@@ -131,11 +138,9 @@ func (l *lines) text() string {
 
 // find returns the lines with these fields, in pairs.
 func (l *lines) find(pairs ...string) []map[string]any {
-	l.mu.Lock()
-	defer l.mu.Unlock()
 	var out []map[string]any
 next:
-	for _, fields := range l.all {
+	for _, fields := range l.all() {
 		for i := 0; i < len(pairs); i += 2 {
 			if text, _ := fields[pairs[i]].(string); !strings.Contains(text, pairs[i+1]) {
 				continue next

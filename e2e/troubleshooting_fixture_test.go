@@ -228,10 +228,8 @@ func (s *scene) shell(command string) string {
 // writeLog writes the server's log into server.log.
 func (s *scene) writeLog() {
 	s.Helper()
-	s.live.log.mu.Lock()
-	defer s.live.log.mu.Unlock()
 	var b bytes.Buffer
-	for _, line := range s.live.log.all {
+	for _, line := range s.live.log.all() {
 		if err := json.NewEncoder(&b).Encode(line); err != nil {
 			s.Fatal(err)
 		}
