@@ -74,7 +74,7 @@ func TestLogOfAGatewayNamesTheRefusal(t *testing.T) {
 				}
 				return conf
 			}
-			return behindReal(t, &own)
+			return behindReal(t, &own, func(p *realGateway) { p.texts = noRetries })
 		}
 		log := func(p *realGateway) string {
 			text, _ := os.ReadFile(filepath.Join(p.folder, "error.log"))

@@ -119,6 +119,10 @@ type realGateway struct {
 	printed *output // what it printed
 }
 
+// noRetries makes HAProxy answer at once if the service refuses the connection. Otherwise it tries
+// three times more, after a second each.
+var noRetries = []string{"defaults\n", "defaults\n    retries 0\n"}
+
 // documentedPort returns the forwarded section that docs/gateways.md shows for a format.
 func documentedPort(t *testing.T, format string) string {
 	t.Helper()
@@ -279,36 +283,6 @@ type output struct {
 func (o *output) Write(b []byte) (int, error) { o.mu.Lock(); defer o.mu.Unlock(); return o.b.Write(b) }
 func (o *output) text() string                { o.mu.Lock(); defer o.mu.Unlock(); return o.b.String() }
 
-// curl makes one request, with a certificate or without one.
-func (p *realGateway) curl(holder *testpki.Pair, arguments ...string) string {
-	p.Helper()
-	folder := p.TempDir()
-	full := []string{"-s", "-m", "10", "--cacert", "ca.pem", "-w", "\n%{http_code}"}
-	files := map[string][]byte{"ca.pem": p.serve.CertPEM()}
-	if holder != nil {
-		files["client.pem"] = append(holder.CertPEM(), holder.KeyPEM()...)
-		full = append(full, "--cert", "client.pem")
-	}
-	for name, content := range files {
-		if err := os.WriteFile(filepath.Join(folder, name), content, 0o600); err != nil {
-			p.Fatal(err)
-		}
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), testkit.Patience)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, "curl", append(append(full, arguments...), p.url+"/whoami")...)
-	cmd.Dir = folder
-	out, _ := cmd.Output() // a refused handshake ends with an error, and 000
-	body, code := string(out), ""
-	if i := strings.LastIndexByte(body, '\n'); i >= 0 {
-		body, code = body[:i], body[i+1:]
-	}
-	if _, rest, ok := strings.Cut(body, `"reason":"`); ok {
-		body, _, _ = strings.Cut(rest, `"`)
-	}
-	return strings.TrimSpace(code + " " + body)
-}
-
 // reload puts changed files into effect.
 func (p *realGateway) reload() {
 	p.Helper()
@@ -356,18 +330,6 @@ func (p *realGateway) callers(holder *testpki.Pair) []caller {
 	if p.h2 {
 		h2 := p.client(holder, testkit.HTTP2)
 		out = append(out, caller{"HTTP/2", func() string { return get(h2, page) }}, caller{"curl, HTTP/2", func() string { return p.curl(holder, "--http2") }})
-	}
-	return out
-}
-
-// headerLines are headers for curl.
-func headerLines(pairs []string) (out []string) {
-	for i := 0; i < len(pairs); i += 2 {
-		line := pairs[i] + ": " + pairs[i+1]
-		if pairs[i+1] == "" {
-			line = pairs[i] + ";" // otherwise curl omits the header
-		}
-		out = append(out, "-H", line)
 	}
 	return out
 }

@@ -113,11 +113,12 @@ func TestRealGatewaysReplaceForgedHeaders(t *testing.T) {
 			pair *testpki.Pair
 		}{{"alice", p.alice}, {"Default", nil}} {
 			h1, h2 := p.client(holder.pair), p.client(holder.pair, testkit.HTTP2)
+			byCurl := p.curlWithHeaders(holder.pair, forged)
 			for name, pairs := range forged {
 				spelled := strings.ContainsAny(strings.Join([]string{pairs[0], pairs[len(pairs)-2]}, ""), "_.")
 				ways := []caller{
 					{"HTTP/1.1", func() string { return get(withHeaders(h1, pairs...), page) }},
-					{"curl", func() string { return p.curl(holder.pair, append(headerLines(pairs), "--http1.1")...) }},
+					{"curl", func() string { return byCurl[name] }},
 				}
 				if p.h2 {
 					ways = append(ways, caller{"HTTP/2", func() string { return get(withHeaders(h2, pairs...), page) }})
@@ -166,12 +167,17 @@ func TestRealGatewaysWithHeadersNamedInConnection(t *testing.T) {
 			pair *testpki.Pair
 		}{{"alice", p.alice}, {"Default", nil}} {
 			c := p.client(holder.pair)
+			named := map[string][]string{}
+			for _, token := range tokens {
+				named[token] = []string{"Connection", token}
+			}
+			byCurl := p.curlWithHeaders(holder.pair, named)
 			for _, token := range tokens {
 				for name, pairs := range own {
 					pairs = append([]string{"Connection", token}, pairs...)
 					answers := []string{get(withHeaders(c, pairs...), p.url+"/whoami")}
 					if name == "" {
-						answers = append(answers, p.curl(holder.pair, append(headerLines(pairs), "--http1.1")...))
+						answers = append(answers, byCurl[token])
 					}
 					for _, got := range answers {
 						if got != "200 "+holder.name && got != "400 bad-header" {
@@ -193,7 +199,7 @@ func TestRealGatewaysWithHeadersNamedInConnection(t *testing.T) {
 func TestRealGatewayWithAWrongCertificateIsRefused(t *testing.T) {
 	t.Parallel()
 	forEachProduct(t, func(t *testing.T, product *product) {
-		p := behindReal(t, product)
+		p := behindReal(t, product, func(p *realGateway) { p.texts = noRetries })
 		if got := get(p.client(p.alice), p.url+"/whoami"); got != "200 alice" {
 			t.Fatalf("before: %s", got)
 		}
