@@ -73,8 +73,11 @@ func TestNodeFollowsItsFleet(t *testing.T) {
 	}
 	f.store.Break(nil)
 	f.commit("users.yaml", usersFor("alicia"))
-	testkit.Eventually(t, "generation 4", func() bool { return l.server.Status().Source.Number == 4 })
-	if s := l.server.Status().Source; s.Refused != 0 || s.Error != "" {
+	testkit.Eventually(t, "generation 4, and the end of the outage", func() bool {
+		s := l.server.Status().Source
+		return s.Number == 4 && s.Error == ""
+	})
+	if s := l.server.Status().Source; s.Refused != 0 {
 		t.Errorf("after a good generation: %+v", s)
 	}
 	if _, err := os.Stat(f.path("keep/refused/000003.json")); err == nil {
