@@ -388,6 +388,12 @@ func TestErrorsInForwardAuth(t *testing.T) {
 	}
 }
 
+// servletsDiffer tells of paths that are refused where a servlet container may be asked: it removes
+// the parameters of a segment, and then the segment.
+func servletsDiffer(path string) bool {
+	return strings.Contains(path, "/.;") || strings.Contains(path, "/..;") || strings.Contains(path, "/;")
+}
+
 // FuzzQuestion compares a question with the request that it describes: it is never allowed where
 // the request itself would be refused, and is decided about the same path.
 func FuzzQuestion(f *testing.F) {
@@ -396,6 +402,7 @@ func FuzzQuestion(f *testing.F) {
 	}
 	f.Add("GET", "/a b")
 	f.Add("GET", "/orders/..;/admin")
+	f.Add("GET", "/;x/orders")
 	f.Add("GET ", "http://other/admin")
 	guard := newGuard(f, withQuestions(f))
 	asking := capture(f, newGatewayPort(f, "ask", ports.Require), gatewayPKI().gateway)
@@ -423,7 +430,7 @@ func FuzzQuestion(f *testing.F) {
 		switch want := guard.Check(same); {
 		case o.Allowed && (!want.Allowed || o.Path != want.Path):
 			t.Fatalf("%q %q: the question is allowed as %q, the request is %+v", method, target, o.Path, want)
-		case !o.Allowed && want.Allowed && !strings.Contains(want.Path, "/.;") && !strings.Contains(want.Path, "/..;"):
+		case !o.Allowed && want.Allowed && !servletsDiffer(want.Path):
 			t.Fatalf("%q %q: the question is refused: %s", method, target, o.Detail)
 		}
 	})
