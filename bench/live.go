@@ -74,7 +74,7 @@ type eventLines struct{}
 
 func (eventLines) Write(p []byte) (int, error) { return os.Stderr.Write(p) }
 
-// live is a server on all processors, and its configuration, which changes.
+// live is a server on all processors, unless -alone is set, and its configuration, which changes.
 type live struct {
 	*server
 	w       *world
@@ -131,7 +131,11 @@ func (w *world) startLive(o options) (*live, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := onAllCores(self, "-serve", "live", "-dir", w.dir, "-profiles", o.profiles)
+	place := onAllCores
+	if o.alone {
+		place = onServerCore
+	}
+	p := place(self, "-serve", "live", "-dir", w.dir, "-profiles", o.profiles)
 	p.Env = append(os.Environ(), fmt.Sprint("GOGC=", o.gogc))
 	p.Stderr = os.Stderr
 	out, err := p.StdoutPipe()

@@ -15,7 +15,7 @@
 // the processor time of one answer, then answers a second, with medians and ratios to bare
 // net/http with their range. No test depends on the figures.
 //
-// -watch, -reload and -reloads measure one mtlsguard on all processors instead: what it costs
+// -watch, -reload and -reloads measure one mtlsguard instead, on all processors unless -alone is set: what it costs
 // to watch files that do not change; reloads after a change of each file, with the times of
 // requests during a reload and without one; and memory after many reloads.
 //
@@ -51,6 +51,7 @@ type options struct {
 	out, profiles                   string
 	gogc                            int
 	ports, revoked, segment         int // of -watch, -reload and -reloads
+	alone                           bool
 }
 
 func run() error {
@@ -73,6 +74,7 @@ func run() error {
 	flag.IntVar(&idle, "idle", 0, "measure memory instead, with this number of idle connections")
 	flag.IntVar(&o.ports, "ports", 1, "ports, with -watch, -reload and -reloads")
 	flag.IntVar(&o.revoked, "revoked", 1_000, "entries of the CRL, with -watch, -reload and -reloads")
+	flag.BoolVar(&o.alone, "alone", false, "the server has one processor and the load has another one, with -watch, -reload and -reloads")
 	flag.IntVar(&o.segment, "segment", 0, "mappings of one file in a folder of users, with -watch, -reload and -reloads; 0 makes one file")
 	var watch time.Duration
 	flag.DurationVar(&watch, "watch", 0, "measure instead what it costs to watch files for this time")

@@ -42,6 +42,7 @@ func compile(c *checker, g *groupGraph, subjects []uint32, rules []Rule, members
 	workers.Go(&parts, func() { b.keepLines(rules, members) })
 	workers.Go(&parts, func() {
 		for i := range rules {
+			workers.YieldAt(i)
 			b.placed[i] = b.placeRule(&rules[i], uint32(i)) // fewer than 2 G rules
 			b.placed[i].subject = subjects[i]
 		}
@@ -130,6 +131,7 @@ func (b *compiler) layEntries() {
 	// at one place than twice the number of methods.
 	var covered [2]uint32 // methods that earlier rules allow, and deny
 	for i, p := range b.placed {
+		workers.YieldAt(i)
 		if i > 0 {
 			if before := b.placed[i-1]; before.node != p.node || before.below != p.below || before.subject != p.subject {
 				covered = [2]uint32{}
@@ -173,7 +175,8 @@ func (b *compiler) sortPlaced() {
 	}
 	b.placed = sorted
 	from := uint32(0)
-	for _, to := range next[:len(b.nodes)] { // the ends now
+	for i, to := range next[:len(b.nodes)] { // the ends now
+		workers.YieldAt(i)
 		slices.SortFunc(sorted[from:to], func(x, y placedEntry) int {
 			if x.below != y.below {
 				if y.below {
@@ -207,10 +210,12 @@ func (b *compiler) addUsers(subjects []uint32) {
 func (e *Engine) keepLines(rules []Rule, members []Member) {
 	ofRules, ofMembers := sizeOf(rules, members)
 	e.rules = newLineTable(len(rules), ofRules, func(i int, to *strings.Builder) (string, int) {
+		workers.YieldAt(i)
 		rules[i].writeTo(to, ",")
 		return rules[i].File, rules[i].Line
 	})
 	e.members = newLineTable(len(members), ofMembers, func(i int, to *strings.Builder) (string, int) {
+		workers.YieldAt(i)
 		members[i].writeTo(to, ",")
 		return members[i].File, members[i].Line
 	})

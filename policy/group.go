@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/mtlsguard/mtlsguard/identity"
+	"github.com/mtlsguard/mtlsguard/internal/workers"
 )
 
 // The built-in groups have the first ids.
@@ -62,6 +63,7 @@ func newGroupGraph(rules []Rule, members []Member, c *checker) (g *groupGraph, s
 	}
 	subjects = make([]uint32, len(rules))
 	for i := range rules {
+		workers.YieldAt(i)
 		if name, ok := strings.CutPrefix(rules[i].Subject, userPrefix); ok {
 			subjects[i] = userSubject(g.users.add(name))
 		} else if name, ok := strings.CutPrefix(rules[i].Subject, groupPrefix); ok {
@@ -70,6 +72,7 @@ func newGroupGraph(rules []Rule, members []Member, c *checker) (g *groupGraph, s
 	}
 	ofUser, ofGroup := make([]link, 0, len(members)), make([]link, 0, 16)
 	for i := range members {
+		workers.YieldAt(i)
 		group, ok := strings.CutPrefix(members[i].Group, groupPrefix)
 		if !ok {
 			continue

@@ -109,6 +109,7 @@ func (p *piece) parse() {
 	p.rules = make([]Rule, 0, strings.Count(p.text, "\n"+typeRule)+1)
 	p.members = make([]Member, 0, strings.Count(p.text, "\n"+typeMember)+1)
 	for rest, n := p.text, p.line; rest != ""; n++ {
+		workers.YieldAt(n)
 		line, after, ended := strings.Cut(rest, "\n")
 		rest = after
 		if ended {

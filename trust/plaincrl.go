@@ -8,6 +8,8 @@ import (
 
 	"golang.org/x/crypto/cryptobyte"
 	der "golang.org/x/crypto/cryptobyte/asn1"
+
+	"github.com/mtlsguard/mtlsguard/internal/workers"
 )
 
 // parsePlainCRL parses a list that any CA may have issued: its entries have positive serial
@@ -26,6 +28,7 @@ func parsePlainCRL(raw []byte) (l *parsedCRL, ok bool) {
 		}
 		var s [serialSize]byte
 		copy(s[serialSize-len(serial):], serial)
+		workers.YieldAt(len(serials))
 		serials = append(serials, s)
 		return nil
 	})

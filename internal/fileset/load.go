@@ -9,9 +9,10 @@ import (
 	"io"
 	"io/fs"
 	"path"
-	"runtime"
 	"slices"
 	"sync"
+
+	"github.com/mtlsguard/mtlsguard/internal/workers"
 )
 
 // maxFile bounds what is read from one file.
@@ -81,12 +82,11 @@ func (f *Reader) scanQuick(name string) uint64 {
 	return quick.Sum64()
 }
 
-// yielding lets others run after each part: hashing 115 MB would hold up requests on its
-// processor by the 10 ms for which a goroutine may run.
+// yielding lets requests go first after each part.
 type yielding struct{ io.Writer }
 
 func (y yielding) Write(p []byte) (int, error) {
-	runtime.Gosched()
+	workers.Yield()
 	return y.Writer.Write(p)
 }
 

@@ -3,6 +3,8 @@ package fileset
 import (
 	"crypto/sha256"
 	"time"
+
+	"github.com/mtlsguard/mtlsguard/internal/workers"
 )
 
 // wholeEvery is the time between two readings of all files. It bounds how long a change stays
@@ -13,6 +15,7 @@ const wholeEvery = time.Minute
 
 // Changed reports whether any file now has other content than f has read.
 func (f *Reader) Changed() bool {
+	defer workers.Reserve()() // requests go first
 	if f.torn {
 		return true
 	}
@@ -36,6 +39,7 @@ func (f *Reader) Changed() bool {
 
 // Again reads the same names anew, without their data.
 func (f *Reader) Again() Set {
+	defer workers.Reserve()() // as in Changed
 	out := Set{}
 	for name, old := range f.Read {
 		c := f.again(name, old, false)

@@ -7,7 +7,6 @@ package pemfile
 
 import (
 	"bytes"
-	"encoding/pem"
 	"fmt"
 
 	"github.com/mtlsguard/mtlsguard/configerror"
@@ -125,7 +124,7 @@ func blockLength(text, label []byte) int {
 
 // readBlock decodes the one block in text and calls f.
 func readBlock(name string, line int, text []byte, wrong *errorlist.List, f func(Block) error) {
-	block, after := pem.Decode(text)
+	block, after := decode(text)
 	if block == nil || len(after) > 0 {
 		wrong.Add(damaged(name, line))
 		return

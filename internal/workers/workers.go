@@ -5,16 +5,7 @@ package workers
 import (
 	"runtime"
 	"sync"
-	"sync/atomic"
 )
-
-var reserved atomic.Int32 // calls of Reserve that were not released
-
-// Reserve leaves one processor to requests until release is called.
-func Reserve() (release func()) {
-	reserved.Add(1)
-	return sync.OnceFunc(func() { reserved.Add(-1) })
-}
 
 // Limit returns how many goroutines may parse now: one for each processor, or one less while a
 // processor is reserved, but at least one.
@@ -23,15 +14,6 @@ func Limit() int {
 		return max(1, runtime.GOMAXPROCS(0)-1)
 	}
 	return runtime.GOMAXPROCS(0)
-}
-
-// Yield lets requests go first while a processor is reserved. Call it every few hundred µs: a
-// goroutine that does not give way holds up requests for up to 10 ms, if another one collects
-// garbage.
-func Yield() {
-	if reserved.Load() > 0 {
-		runtime.Gosched()
-	}
 }
 
 // Go runs f in a goroutine of a group, or at once if one goroutine may parse.
