@@ -154,7 +154,7 @@ func (s *Server) complete(g *site.Generation, q *ExplainRequest) (int, error) {
 		}
 	}
 	if t := g.Tunnel; t != nil && t.Config.Name == q.Port {
-		wrong.Add(configerror.Error{What: fmt.Sprintf("port %q stands for the tunnels to gateways, which have no handshake to explain", q.Port), Hint: "use a port with the same rules"})
+		wrong.Add(configerror.Error{What: fmt.Sprintf("port %q represents the tunnels to gateways, which have no handshake to explain", q.Port), Hint: "use a port with the same rules"})
 		return at, wrong.Err()
 	}
 	if at < 0 {

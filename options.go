@@ -140,7 +140,7 @@ func (s *Server) checkOptions(g *site.Generation) error {
 		}
 	}
 	if s.options.Policy != nil && s.options.ShadowEvery != 0 {
-		wrong.Add(configerror.Error{What: "Options.ShadowEvery compares the policy file, and Options.Policy stands in its place", Hint: "remove one of the two"})
+		wrong.Add(configerror.Error{What: "Options.ShadowEvery compares the policy file, and Options.Policy replaces that file", Hint: "remove one of the two"})
 	}
 	return wrong.Err()
 }

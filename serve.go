@@ -81,7 +81,7 @@ func (s *Server) Run(ctx context.Context) error {
 // begin starts what runs beside the ports. end stops it, and waits until the log is written.
 func (s *Server) begin(ctx context.Context, h http.Handler) (tunnels *reverse.Server, end func(), err error) {
 	if !s.running.CompareAndSwap(false, true) {
-		return nil, nil, errors.New("mtlsguard: the server is running already: call Run or Serve, and once; Serve does what Run does")
+		return nil, nil, errors.New("mtlsguard: the server is running already: call either Run or Serve, once; Serve includes Run")
 	}
 	defer func() {
 		if err != nil {

@@ -146,7 +146,7 @@ func (s *Server) onSource(e follow.Event) {
 	case follow.Reachable:
 		s.events.LogSource("the source answers again", nil)
 	case follow.NotHeard:
-		s.events.LogSource("the source announces no changes, and is asked from time to time", e.Err)
+		s.events.LogSource("the source announces no changes, and is polled", e.Err)
 	case follow.NotKept:
 		s.events.LogSource("a generation cannot be kept on disk", e.Err)
 	}

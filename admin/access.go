@@ -38,7 +38,7 @@ func (p *Page) guarded(next http.Handler) http.Handler {
 		switch {
 		case !ok:
 			// Without a guard any client could read this: refuse, and do not treat it as Default.
-			fail(w, r, http.StatusInternalServerError, "no guard stands in front of the admin page", "serve Page.Handler through Server.Serve, Server.Handler or a Guard")
+			fail(w, r, http.StatusInternalServerError, "the admin page has no guard in front of it", "serve Page.Handler through Server.Serve, Server.Handler or a Guard")
 			return
 		case id.Via == identity.ViaAnonymous || id.User == identity.Default:
 			// Even if a rule allows it: such a rule is an error.

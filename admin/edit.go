@@ -146,7 +146,7 @@ func (c *call) edit(p proposal, change func(*useredit.File) (*useredit.Change, e
 		return nil, err
 	}
 	if c.URL.Query().Has("dry_run") && !p.dryRun {
-		return nil, invalid("a form of the page has no dry_run", "the form shows what would be before it asks for it")
+		return nil, invalid("a form of the page has no dry_run", "the form shows the effect of the change before it is made")
 	}
 	note, err := c.note()
 	if err != nil {

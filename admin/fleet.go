@@ -145,7 +145,7 @@ func (q questions) ask(ctx context.Context, ask func(context.Context) (any, erro
 	select {
 	case q.open <- struct{}{}:
 	default:
-		return nil, &failure{Status: http.StatusServiceUnavailable, Detail: "the store of the fleet has not answered earlier questions", Hint: "nothing was asked or committed: try again later"}
+		return nil, &failure{Status: http.StatusServiceUnavailable, Detail: "the store of the fleet has not answered earlier questions", Hint: "the store was neither queried nor changed: try again later"}
 	}
 	ctx, cancel := context.WithTimeout(ctx, q.time)
 	defer cancel()

@@ -50,7 +50,7 @@ func ExampleTable_Explain() {
 	}
 	// Output:
 	// unmapped
-	// near miss - the same attributes in the reverse order: RFC 4514 begins with the most specific, which stands last in the certificate
+	// near miss - the same attributes in the reverse order: RFC 4514 begins with the most specific, which is last in the certificate
 }
 
 func ExampleLoad_errors() {

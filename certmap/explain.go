@@ -148,7 +148,7 @@ func (x *explainer) resultOf(e *entry) (result, why string) {
 		return mapresult.OtherPort, "the mapping is for " + quoteAll(e.terms.portList()) + " only, and this is " + escape.Quote(x.port, escape.Short)
 	case !e.isIssuedUnder(x.v):
 		if e.kind == bySerial && trustaccess.IssuedUnder(x.v, e.terms.issuer) {
-			return mapresult.OtherIssuer, "for a serial number the issuer is the direct one, and " + e.terms.issuer.String() + " stands further up"
+			return mapresult.OtherIssuer, "for a serial number the issuer is the direct one, and " + e.terms.issuer.String() + "is further up the chain"
 		}
 		return mapresult.OtherIssuer, "wanted under " + e.issuerText() + ", got " + x.cert.issuers
 	case e.kind.level() != x.decides:

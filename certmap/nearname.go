@@ -45,7 +45,7 @@ func (c *certificate) nearSubjectPattern(wanted dn.Name) string {
 func compareNames(wanted, got [][]dn.Attribute) string {
 	switch {
 	case equalRDNs(wanted, reversed(got)):
-		return "the same attributes in the reverse order: RFC 4514 begins with the most specific, which stands last in the certificate"
+		return "the same attributes in the reverse order: RFC 4514 begins with the most specific, which is last in the certificate"
 	case equalRDNs(flatten(wanted), flatten(got)):
 		return "the same attributes in another order, or joined by + otherwise"
 	case equalRDNs(lowerCase(wanted), lowerCase(got)):

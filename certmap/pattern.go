@@ -22,8 +22,8 @@ type place struct {
 }
 
 var (
-	errOneAttribute  = errors.New("{user} must stand in place of exactly one attribute value")
-	errOneSegment    = errors.New("{user} must stand in place of exactly one whole path segment")
+	errOneAttribute  = errors.New("{user} must replace exactly one attribute value")
+	errOneSegment    = errors.New("{user} must replace exactly one whole path segment")
 	errCapturedTwice = errors.New("the attribute type that {user} captures occurs twice")
 )
 

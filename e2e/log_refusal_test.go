@@ -126,7 +126,7 @@ func TestRefusalsHaveWhatTheClientSent(t *testing.T) {
 		{[]string{"path", "/whoami"}, map[string]any{"outcome": "allow", "san": nil, "spki": nil, "host": nil, "sni": nil, "certificates": nil, "stale": nil}},
 		{[]string{"reason", "unknown-authority"}, map[string]any{"event": "handshake", "san": wantNames, "spki": spki(expired), "sni": "localhost", "certificates": 1.}},
 		{[]string{"reason", "no-certificate"}, map[string]any{"event": "handshake", "sni": "localhost", "spki": nil, "certificates": nil,
-			"error": `no-certificate: the client sent no certificate; the port asks for a certificate of "CN=Client CA"`}},
+			"error": `no-certificate: the client sent no certificate; the port requests a certificate of "CN=Client CA"`}},
 	} {
 		line := l.line(row.find...)
 		for key, want := range row.want {
@@ -160,7 +160,7 @@ func TestRefusalWithoutCertificateNamesTheAuthoritiesThatThePortAskedFor(t *test
 		t.Fatal(got)
 	}
 	text, _ := l.line("event", "decision", "reason", "no-certificate")["error"].(string)
-	if !strings.HasPrefix(text, `strict: no certificate, no request; the port asks for a certificate of "CN=CA 0zz`) || !strings.HasSuffix(text, " and 3 more") || strings.Count(text, "CN=") != 5 {
+	if !strings.HasPrefix(text, `strict: no certificate, no request; the port requests a certificate of "CN=CA 0zz`) || !strings.HasSuffix(text, " and 3 more") || strings.Count(text, "CN=") != 5 {
 		t.Error(text)
 	}
 }

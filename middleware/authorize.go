@@ -24,7 +24,7 @@ func (g *Guard) Authorize(next http.Handler) http.Handler {
 		if !ok || outer.guard != g {
 			// Fail closed: the caller is unknown, or a guard with other rules named it.
 			c := call{request: r, Outcome: Outcome{Method: r.Method, Path: sentPath(r), Generation: s.Generation}}
-			c.refuse(reason.PolicyError, "Authorize stands without Identify of the same guard outside it")
+			c.refuse(reason.PolicyError, "Authorize is used without Identify of the same guard outside it")
 			s.observe(&c, start)
 			s.writeRefusal(w, &c)
 			return

@@ -57,7 +57,7 @@ func (g *Guard) require(what string, fulfils func(*identity.Identity) bool) func
 			if ok {
 				s.refuseRequired(&c, &id, what)
 			} else {
-				c.refuse(reason.PolicyError, "the handler requires "+what+", and stands without a guard outside it")
+				c.refuse(reason.PolicyError, "the handler requires "+what+", and is used without a guard outside it")
 			}
 			s.observe(&c, start)
 			s.writeRefusal(w, &c)

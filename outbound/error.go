@@ -24,7 +24,7 @@ var (
 // Errors of a handshake.
 var (
 	// ErrNotAsked means that the server did not request a certificate, under Config.MustBeAsked.
-	ErrNotAsked = errors.New("the server did not ask for a certificate")
+	ErrNotAsked = errors.New("the server did not request a certificate")
 	// ErrServerRefused means that the server sent an alert about the certificate. The
 	// error also holds a *reason.Refusal with the reason.
 	ErrServerRefused = errors.New("the server refused the certificate")

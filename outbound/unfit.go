@@ -40,7 +40,7 @@ func askedFor(request *tls.CertificateRequestInfo, identity *Credential) string 
 	for _, der := range request.AcceptableCAs[:min(maxNames, len(request.AcceptableCAs))] {
 		names = append(names, nameOf(der))
 	}
-	out := "it asked for certificates of " + strings.Join(names, ", ")
+	out := "it requested certificates of " + strings.Join(names, ", ")
 	if more := len(request.AcceptableCAs) - len(names); more > 0 {
 		out += fmt.Sprintf(" and %d more", more)
 	}

@@ -48,11 +48,11 @@ func TestErrorNamesTheCertificateAndTheAuthoritiesThatDoNotFit(t *testing.T) {
 		never string
 	}{
 		{"another authority", "untrusted", []*testpki.Pair{clientCA},
-			[]string{`the server refused the certificate of alias "untrusted" (CN=untrusted,O=Acme, issued by CN=Other CA)`, "; it asked for certificates of CN=Client CA, and CN=Other CA is none of these"}, "\x1b"},
-		{"many", "untrusted", many, []string{"it asked for certificates of CN=Authority 0, CN=Authority 1, CN=Authority 2, CN=Authority 3, CN=Authority 4 and 3 more, and CN=Other CA is none"}, "Authority 5"},
-		{"hostile names", "untrusted", []*testpki.Pair{hostile}, []string{`it asked for certificates of CN=evil\x1b[2J\u202elong`}, "\x1b"},
+			[]string{`the server refused the certificate of alias "untrusted" (CN=untrusted,O=Acme, issued by CN=Other CA)`, "; it requested certificates of CN=Client CA, and CN=Other CA is none of these"}, "\x1b"},
+		{"many", "untrusted", many, []string{"it requested certificates of CN=Authority 0, CN=Authority 1, CN=Authority 2, CN=Authority 3, CN=Authority 4 and 3 more, and CN=Other CA is none"}, "Authority 5"},
+		{"hostile names", "untrusted", []*testpki.Pair{hostile}, []string{`it requested certificates of CN=evil\x1b[2J\u202elong`}, "\x1b"},
 		{"a listed name with another key", "alice", []*testpki.Pair{testpki.NewCA("Client CA")}, []string{`the certificate of alias "alice" (CN=alice, issued by CN=Client CA)`}, "it asked for"},
-		{"no certificate", "", []*testpki.Pair{clientCA}, []string{"the server requires a certificate, and the call was made without one", "; it asked for certificates of CN=Client CA"}, "is none of these"},
+		{"no certificate", "", []*testpki.Pair{clientCA}, []string{"the server requires a certificate, and the call was made without one", "; it requested certificates of CN=Client CA"}, "is none of these"},
 	} {
 		for _, v := range versions {
 			t.Run(row.name+"/"+v.name, func(t *testing.T) {

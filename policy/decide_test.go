@@ -196,7 +196,7 @@ func TestMethodsAreExactAndKnown(t *testing.T) {
 		{"|POST", "empty alternative"},
 		{"GET||POST", "empty alternative"},
 		{"GET | POST", "no blanks"},
-		{"*|GET", "* stands alone"},
+		{"*|GET", "write * alone"},
 		{"(GET)|(POST)", "not known"},
 		{"GET.*", "not known…known are GET HEAD"},
 		{"PROPFIND", "not known"},

@@ -116,7 +116,7 @@ func (v *vocabulary) mask(method string) (mask uint32, wrong, hint string) {
 		case m == "":
 			return 0, "the method " + escape.Quote(method, escape.Short) + " has an empty alternative", "write one | between two names"
 		case m == "*":
-			return 0, "the method " + escape.Quote(method, escape.Short) + " mixes * with names", "* stands alone"
+			return 0, "the method " + escape.Quote(method, escape.Short) + " mixes * with names", "write * alone"
 		default:
 			return 0, "the method " + escape.Quote(m, escape.Short) + " is not known", v.methodHint(m)
 		}

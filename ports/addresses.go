@@ -65,7 +65,7 @@ func checkRanges(field string, ranges []netip.Prefix, wrong *errorlist.List) {
 		}
 		switch {
 		case !r.IsValid():
-			fail(" is no range", "use netip.MustParsePrefix, such as of 10.0.0.0/8")
+			fail(" is not a range", "use netip.MustParsePrefix, such as of 10.0.0.0/8")
 		case r.Addr().Is4In6():
 			fail(fmt.Sprintf(": %s contains no address: IPv4 addresses are compared as IPv4", r), "write the range as IPv4, such as 10.0.0.0/8")
 		case r != r.Masked():

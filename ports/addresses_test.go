@@ -205,7 +205,7 @@ func TestRangesThatContainNothingAreErrors(t *testing.T) {
 	_, err := ports.New(c)
 	for _, want := range []string{
 		"Addresses.Allow[0]: 10.1.0.0/8 has bits beyond its length", "write 10.0.0.0/8, or one address as 10.1.0.0/32",
-		"Addresses.Allow[1]: ::ffff:10.0.0.0/104 contains no address", "Addresses.Allow[2] is no range",
+		"Addresses.Allow[1]: ::ffff:10.0.0.0/104 contains no address", "Addresses.Allow[2] is not a range",
 		"Addresses.Deny[0]: ::1/64 has bits beyond its length",
 	} {
 		if err == nil || !strings.Contains(err.Error(), want) {

@@ -15,9 +15,9 @@ const maxRequested = 5
 func requested(c *Config) string {
 	switch {
 	case c.ClientAuth == None:
-		return "the port asks for no certificate"
+		return "the port requests no certificate"
 	case c.Trust == nil || c.HideAuthorities:
-		return "the port asks for a certificate and names no CA"
+		return "the port requests a certificate and names no CA"
 	}
 	anchors := c.Trust.Anchors()
 	names := make([]string, 0, maxRequested)
@@ -28,5 +28,5 @@ func requested(c *Config) string {
 	if n := len(anchors) - maxRequested; n > 0 {
 		more = fmt.Sprintf(" and %d more", n)
 	}
-	return "the port asks for a certificate of " + strings.Join(names, ", ") + more
+	return "the port requests a certificate of " + strings.Join(names, ", ") + more
 }

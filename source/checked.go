@@ -12,13 +12,13 @@ import (
 
 // ErrPrivateKey is wrapped by the error of a file that holds a private key, or whose kind is for private keys: a
 // store is not a place for one.
-var ErrPrivateKey = errors.New("it holds a private key, and a store is no place for one: remove it, and leave the key on its node")
+var ErrPrivateKey = errors.New("it holds a private key, which must not be in a store: remove it, and leave the key on its node")
 
 // privateKeyError is ErrPrivateKey with what the file is or holds.
 type privateKeyError string
 
 func (e privateKeyError) Error() string {
-	return "it " + string(e) + ", and a store is no place for private keys: remove it, and leave the key on its node; certificates are shared in PEM"
+	return "it " + string(e) + ", and private keys must not be in a store: remove it, and leave the key on its node; certificates are shared in PEM"
 }
 
 func (e privateKeyError) Unwrap() error { return ErrPrivateKey }

@@ -114,7 +114,7 @@ func (h *hinter) addAll() {
 		}
 	case reason.UnknownAuthority:
 		if p.isForwarded() && o.Refused && h.log != nil {
-			h.add(hint{Text: "this port is for gateways, and this client is none that it trusts: users must connect to the gateway", File: h.config.path, Line: p.Forwarded.Line})
+			h.add(hint{Text: "this port is for gateways, and it does not trust this client as one: users must connect to the gateway", File: h.config.path, Line: p.Forwarded.Line})
 			break
 		}
 		if p.isForwarded() && o.Refused {

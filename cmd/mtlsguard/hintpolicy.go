@@ -88,7 +88,7 @@ func (h *hinter) addNoRule() {
 func describePathMiss(rule, path string) string {
 	switch {
 	case rule == strings.TrimSuffix(path, "/")+"/*":
-		return "it covers what is below " + path + ", and not " + path + " itself"
+		return "it covers the paths below " + path + ", and not " + path + " itself"
 	case rule == path+"/" || rule+"/" == path:
 		return "the paths differ in the slash at the end"
 	case rule != path && strings.EqualFold(rule, path):

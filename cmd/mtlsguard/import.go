@@ -41,7 +41,7 @@ type importFlags struct {
 // importHelp is the end of the help of every format.
 const importHelp = `
 
-The result is never wider than the source: what cannot be carried exactly is left out, and REPORT.md lists it line by line. The result is loaded before it is written.
+The result never allows more than the source: lines that cannot be carried over exactly are left out, and REPORT.md lists them. The result is loaded before it is written.
 
 Exit status: 0 every line was carried, 1 a line was not, 2 nothing was written.`
 

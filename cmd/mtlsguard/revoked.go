@@ -63,7 +63,7 @@ const (
 	isRevoked    = "revoked"     // refused as revoked
 	isNotRevoked = "not revoked" // trusted, and not revoked
 	isRefused    = "refused"     // refused for another reason
-	isNotAsked   = "not asked"   // the port asks for no certificate
+	isNotAsked   = "not asked"   // the port requests no certificate
 )
 
 // suspect is the certificate in question.

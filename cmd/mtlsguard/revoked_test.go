@@ -207,7 +207,7 @@ func TestProofOfEachKind(t *testing.T) {
 			if code != row.code {
 				t.Errorf("status %d, want %d %s", code, row.code, errs)
 			}
-			for _, want := range append(row.want, "port two, mtlsguard.yaml:7\n  asks for no certificate\n") {
+			for _, want := range append(row.want, "port two, mtlsguard.yaml:7\n  requests no certificate\n") {
 				if !strings.Contains(out, want) {
 					t.Errorf("%s\nwant %q", out, want)
 				}

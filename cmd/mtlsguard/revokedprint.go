@@ -69,7 +69,7 @@ func (r *revokedReport) print(a *app) {
 func (p *portRevocation) describe() string {
 	switch p.Result {
 	case isNotAsked:
-		return "asks for no certificate"
+		return "requests no certificate"
 	case isRevoked:
 		if p.Reason != "" {
 			return "revoked, and refused before as " + string(p.Reason)

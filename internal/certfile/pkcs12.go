@@ -29,7 +29,7 @@ func readPKCS12(name, alias string, data []byte, password string) ([]Entry, erro
 	certs, trustErr := javaks.ReadTrustStore(data, password)
 	if trustErr != nil || len(certs) == 0 {
 		if errors.Is(err, javaks.ErrNoKey) {
-			return nil, fileError(name, "the PKCS#12 file has certificates without a key, and is no trust store of Java", "convert it: "+fileform.TrustStore(name))
+			return nil, fileError(name, "the PKCS#12 file has certificates without a key, and is not a Java trust store", "convert it: "+fileform.TrustStore(name))
 		}
 		return nil, fileError(name, "the file is neither a certificate nor a readable PKCS#12 file: "+err.Error(), "copy or export the file again")
 	}

@@ -89,7 +89,7 @@ func (p *parser) port(n *yaml.Node) Port {
 	if m["trust"] != nil {
 		out.Trust = p.trust(m["trust"])
 	} else if out.ClientAuth > ports.None && m["forwarded"] == nil {
-		p.Say(n, fmt.Sprintf("port %q asks for certificates and has no trust", out.Name), "add trust: {anchors: [FILE]} with the CA of your clients")
+		p.Say(n, fmt.Sprintf("port %q requests certificates and has no trust", out.Name), "add trust: {anchors: [FILE]} with the CA of your clients")
 	}
 	p.forwarded(&out, m["forwarded"])
 	p.callers(&out, m)

@@ -8,7 +8,7 @@ import (
 )
 
 // MisleadingHint is the hint of an error about a misleading character.
-const MisleadingHint = "write the line anew, as plain UTF-8: people and programs read this character in different ways"
+const MisleadingHint = "retype the line in plain UTF-8: people and programs read this character in different ways"
 
 // Misleading finds the first character of a file that makes people read another text
 // than programs: a line break that only some programs take for one, so that a line hides

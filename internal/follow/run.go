@@ -62,7 +62,7 @@ func (f *Follower) notHeard(err error) {
 	if err != nil {
 		f.change(func(s *State) {
 			if s.Err == nil {
-				s.Err = fmt.Errorf("the source announces no changes, and is asked from time to time: %w", err)
+				s.Err = fmt.Errorf("the source announces no changes, and is polled: %w", err)
 			}
 		})
 	}

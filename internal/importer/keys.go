@@ -138,7 +138,7 @@ func DigestKey(fold, sha256, upper bool) Key {
 		return text(c), true
 	}, Dead: func(text string) string {
 		if len(text) != digits || !isHex(text, fold, upper) {
-			return "it is no " + name + " as it is written there, and matches no certificate"
+			return "it is not a " + name + " as it is written there, and matches no certificate"
 		}
 		return ""
 	}}
@@ -148,7 +148,7 @@ func DigestKey(fold, sha256, upper bool) Key {
 func SerialKey(fold bool) Key {
 	return Key{Kind: "serial", Fold: fold, Text: func(c *Certificate) (string, bool) { return c.Serial(), true }, Dead: func(text string) string {
 		if len(text)%2 == 1 || !isHex(text, fold, true) {
-			return "it is no serial number in hex with an even number of digits, as it is written there, and matches no certificate"
+			return "it is not a serial number in hex with an even number of digits, as it is written there, and matches no certificate"
 		}
 		return ""
 	}}

@@ -101,7 +101,7 @@ func TestKongConfigurations(t *testing.T) {
 		"no mtls-auth":           {text: kongStaff + "services: [{name: s, plugins: [{name: acl, config: {allow: [staff]}}], routes: [{name: r, paths: [/r/]}]}]", want: []string{"no plugin mtls-auth identifies its callers"}, not: []string{"/r/*, allow"}},
 		"mtls-auth disabled":     {text: kongStaff + "services: [{name: s, plugins: [{name: mtls-auth, enabled: false, config: {ca_certificates: [ca-1]}}, {name: acl, config: {allow: [staff]}}], routes: [{name: r, paths: [/r/]}]}]", want: []string{"no plugin mtls-auth"}, not: []string{"/r/*, allow"}},
 		"acl disabled":           {text: kongStaff + kongRouted(", {name: acl, enabled: false, config: {allow: [staff]}}", "{name: r, paths: [/r/]}"), want: []string{"p, group:Authenticated, *, *, /r/*, allow"}},
-		"open":                   {text: kongStaff + "services: [{name: s, routes: [{name: r, paths: [/r/]}]}]", want: []string{"no plugin asks who calls"}, not: []string{"/r/*, allow"}},
+		"open":                   {text: kongStaff + "services: [{name: s, routes: [{name: r, paths: [/r/]}]}]", want: []string{"no plugin authenticates the caller"}, not: []string{"/r/*, allow"}},
 		"any certificate":        {text: kongStaff + "services: [{name: s, plugins: [{name: mtls-auth, config: {ca_certificates: [ca-1], skip_consumer_lookup: true}}], routes: [{name: r, paths: [/r/]}]}]", want: []string{"without a consumer"}, not: []string{"/r/*, allow"}},
 		"another plugin's keys":  {text: kongStaff + "services: [{name: s, plugins: [{name: mtls-auth, config: {ca_certificates: [ca-1], upstream_cert_header: X}}], routes: [{name: r, paths: [/r/]}]}]", want: []string{"header, which Kong's own has not"}, not: []string{"/r/*, allow"}},
 		"anonymous":              {text: kongStaff + "services: [{name: s, plugins: [{name: mtls-auth, config: {ca_certificates: [ca-1], anonymous: guest}}], routes: [{name: r, paths: [/r/]}]}]", want: []string{`anonymous: requests without a consumer are those of "guest" there`, "/r/*, allow"}},
@@ -133,7 +133,7 @@ func TestKongConfigurations(t *testing.T) {
 		"a disabled service":     {text: kongStaff + "services: [{name: s, enabled: false, plugins: [" + kongAuth + "], routes: [{name: r, paths: [/r/]}]}]", want: []string{"its service is disabled"}, not: []string{"/r/*, allow"}},
 		"elsewhere":              {text: kongStaff + kongRouted(kongAllow("staff"), `{name: r, paths: ['${{ env "P" }}']}`), want: []string{"is a pattern"}, not: []string{"/*, allow"}},
 		"a method elsewhere":     {text: kongStaff + kongRouted(kongAllow("staff"), `{name: r, paths: [/r/], methods: ['${{ env "P" }}']}`), want: []string{"its methods decide too"}, not: []string{"/*, allow"}},
-		"a group elsewhere":      {text: kongStaff + kongRouted(kongAllow(`'{vault://env/g}'`), `{name: r, paths: [/r/]}`), want: []string{"stands elsewhere"}, not: []string{"/*, allow"}},
+		"a group elsewhere":      {text: kongStaff + kongRouted(kongAllow(`'{vault://env/g}'`), `{name: r, paths: [/r/]}`), want: []string{"is not in the file"}, not: []string{"/*, allow"}},
 
 		// errors
 		"an alias":            {text: "x-a: &a [{group: staff}]\nconsumers: [{username: al, acls: *a}, {username: bob, acls: *a}]\n", want: []string{"g, user:al, group:staff", "g, user:bob, group:staff", "not read: x-a"}},

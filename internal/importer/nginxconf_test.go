@@ -97,7 +97,7 @@ func TestNginxMaps(t *testing.T) {
 		"host names":            {conf: dn("hostnames;", nginxStaff), want: []string{"wildcards for host names"}},
 
 		"several maps":     {conf: dn(nginxStaff) + reject, want: []string{"several maps of a client certificate: $who from $ssl_client_s_dn (line 1), $reject", "--map"}},
-		"a switch":         {conf: dn(`"CN=a,O=Acme" 1;`, "default 0;"), want: []string{"t.conf:1: the values of $who are no users", "--map who=allow:1 --user NAME"}},
+		"a switch":         {conf: dn(`"CN=a,O=Acme" 1;`, "default 0;"), want: []string{"t.conf:1: the values of $who are not user names", "--map who=allow:1 --user NAME"}},
 		"an allow":         {conf: dn(`"CN=a,O=Acme" 1;`, `"CN=b,O=Acme" 0;`, "default 0;"), o: nginxconf.Options{Maps: []string{"$who=allow:1"}, User: "partner"}, want: []string{`user: partner, subject: "CN=a,O=Acme"`, `user: not-carried, subject: "CN=b,O=Acme"`}},
 		"an allow of all":  {conf: dn(`"CN=b,O=Acme" 0;`, "default 1;"), o: nginxconf.Options{Maps: []string{"$who=allow:1"}, User: "partner"}, want: []string{"unmapped: partner on the port"}},
 		"listed":           {conf: dn(`"CN=bob,OU=Staff,O=Acme" bob;`, nginxStaff) + reject, options: certs, o: nginxconf.Options{Maps: []string{"who=user", "$reject=deny:1"}}, want: []string{"user: alice, " + nginxAlice, "bob.pem | no user | no user"}, not: "user: bob"},

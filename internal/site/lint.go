@@ -119,7 +119,7 @@ func (x *linter) program() {
 		x.report("users", at, "Options.Map maps certificates: no user of it is known here, and no mapping is checked", "test it in the program")
 	}
 	if x.o.Program.Policy != nil {
-		x.report("policy", at, "Options.Policy decides: no rule of it is known here, and what a port allows is not checked", "test it in the program")
+		x.report("policy", at, "Options.Policy decides: its rules are not known here, so the requests that a port allows are not checked", "test it in the program")
 	}
 	for _, name := range slices.Sorted(maps.Keys(x.o.Program.Certificates)) {
 		x.report("ports", at, fmt.Sprintf("Options.Certificates provides the certificate of port %s: its names and its end are not checked", name), "watch its end in the program")

@@ -100,7 +100,7 @@ func (x *linter) endings(p config.Port, index int) {
 func (x *linter) open(p config.Port, at configerror.Error) {
 	switch {
 	case p.Strict && p.ClientAuth == ports.None:
-		x.report("ports", at, fmt.Sprintf("port %s asks for no certificate and is strict: every request is refused, unless the program has an authenticator", p.Name), "set client_cert: request, or strict: false")
+		x.report("ports", at, fmt.Sprintf("port %s requests no certificate and is strict: every request is refused, unless the program has an authenticator", p.Name), "set client_cert: request, or strict: false")
 	case p.Strict:
 	case !x.hasGrant(identity.Default):
 		x.report("ports", at, fmt.Sprintf("port %s is open to Default, and no rule allows Default anything", p.Name), "set strict: true, which has the same effect")

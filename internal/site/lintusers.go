@@ -35,7 +35,7 @@ func (x *linter) users() {
 			x.report("users", at, fmt.Sprintf("no rule allows user %s anything", m.User), "p, user:"+m.User+", PORT, GET, /PATH, allow")
 		}
 		if len(m.Ports) > 0 && !slices.ContainsFunc(m.Ports, x.asks) {
-			x.report("users", at, fmt.Sprintf("mapping %q is for ports that ask for no certificate", m.ID), "set client_cert: request or require on one of them")
+			x.report("users", at, fmt.Sprintf("mapping %q is for ports that request no certificate", m.ID), "set client_cert: request or require on one of them")
 		}
 		if !m.Issuer.IsZero() && !x.leads(m.Issuer, authorities) {
 			x.report("users", at, fmt.Sprintf("mapping %q never matches: no port trusts its issuer%s", m.ID, x.sameName(m.Issuer, authorities)), "add the issuer, or the CA above it, to anchors")

@@ -32,7 +32,7 @@ func (l *loader) port(path string, p config.Port) Port {
 	}
 	if p.ClientAuth == ports.None {
 		if host, _, _ := net.SplitHostPort(p.Listen); host == "" || net.ParseIP(host).IsUnspecified() {
-			l.warn("ports", configerror.Error{File: path, Line: p.Line()}, fmt.Sprintf("port %s asks for no certificate and listens on every address", p.Name), "listen on one address, such as 127.0.0.1:8080, or set client_cert: request")
+			l.warn("ports", configerror.Error{File: path, Line: p.Line()}, fmt.Sprintf("port %s requests no certificate and listens on every address", p.Name), "listen on one address, such as 127.0.0.1:8080, or set client_cert: request")
 		}
 	}
 	return out

@@ -24,7 +24,7 @@ func (l *loader) users(path string, f *config.File, ports []string) *certmap.Tab
 	if f.Users.Value == "" {
 		for _, p := range f.AllPorts() {
 			if p.Authorizes() && (p.Trust != nil || p.Forwarded != nil) {
-				l.wrong.Add(configerror.Error{File: path, Line: p.Line(), What: "users is missing, and a port asks for certificates", Hint: "add users: users.yaml, which maps certificates to users, or set Options.Map in the program"})
+				l.wrong.Add(configerror.Error{File: path, Line: p.Line(), What: "users is missing, and a port requests certificates", Hint: "add users: users.yaml, which maps certificates to users, or set Options.Map in the program"})
 				break
 			}
 		}

@@ -52,7 +52,7 @@ func Measure(t testing.TB, e Engine, nodes, commits int, limit time.Duration, si
 					each = append(each, took)
 				}
 			case <-time.After(30 * time.Second):
-				t.Fatal("a node has no news")
+				t.Fatal("a node has not seen the commit")
 			}
 		}
 		if n > 0 {

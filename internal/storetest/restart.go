@@ -26,7 +26,7 @@ func NewsAfterRestart(t *testing.T, e Engine) {
 		took := time.Since(started)
 		t.Logf("down for %v: generation %d was there %v after the restart", down, g.Manifest.Number, took)
 		if took > 500*time.Millisecond+Slack {
-			t.Errorf("down for %v: the news took %v", down, took)
+			t.Errorf("down for %v: the commit took %v", down, took)
 		}
 	}
 }

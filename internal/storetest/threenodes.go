@@ -43,7 +43,7 @@ func ThreeNodes(t *testing.T, e Engine) {
 	n.startAgain(2, e.Open())
 	alice := n.pki.Client("alice")
 	for i, server := range n.servers {
-		testkit.Eventually(t, "the status says that the store is away", func() bool { s := server.Status().Source; return !s.Connected && s.Error != "" })
+		testkit.Eventually(t, "the status reports that the store does not answer", func() bool { s := server.Status().Source; return !s.Connected && s.Error != "" })
 		if got := n.ask(alice, i); got != "alice" {
 			t.Errorf("node %d answers alice without the store: %s", i+1, got)
 		}
@@ -56,7 +56,7 @@ func ThreeNodes(t *testing.T, e Engine) {
 	stop()
 	t.Logf("the first commit after an outage was in effect %v after the restart; meanwhile %d answers, none refused", took, asked.Load())
 	if took > 500*time.Millisecond+Slack {
-		t.Errorf("the news took %v", took)
+		t.Errorf("the commit took %v", took)
 	}
 	testkit.Eventually(t, "the reports of all nodes", func() bool {
 		all, err := editor.Reports(t.Context())

@@ -83,7 +83,7 @@ func EffectIn(ctx context.Context, g *site.Generation, chain []*x509.Certificate
 	switch {
 	case trusted:
 	case len(all) == 0:
-		out.Distrust = "no port asks for certificates"
+		out.Distrust = "no port requests certificates"
 	default:
 		var texts []string
 		for _, d := range all {

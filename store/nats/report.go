@@ -65,7 +65,7 @@ func readReport(key string, data []byte) source.Report {
 		err = json.Unmarshal(data, &r)
 	}
 	if err == nil && r.Node != node {
-		err = fmt.Errorf("it is under the name %q, and says that it is of another node", node)
+		err = fmt.Errorf("it is under the name %q, and names another node", node)
 	}
 	if err != nil {
 		return source.Report{Node: node, Errors: []string{"the report cannot be read: " + err.Error()}}

@@ -155,7 +155,7 @@ func connectionFailed(err error) bool {
 }
 
 // errStored is wrapped by errors about what the database holds: another connection reads the same.
-var errStored = errors.New("the store holds what mtlsguard would not write")
+var errStored = errors.New("the store holds data that mtlsguard did not write")
 
 // explain adds a remedy to an error of the database.
 func (s *Store) explain(err error) error {

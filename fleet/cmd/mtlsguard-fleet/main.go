@@ -52,7 +52,7 @@ type cli struct {
 	Version console.VersionFlag `name:"version" short:"V" help:"Print the version."`
 
 	Push     pushCmd     `cmd:"" help:"Check a folder as a node would, show what changes, and commit it."`
-	Log      logCmd      `cmd:"" help:"List the generations: who committed them, when and why."`
+	Log      logCmd      `cmd:"" help:"List the generations with time, author and note."`
 	Show     showCmd     `cmd:"" help:"Show a generation, or write its files into a folder."`
 	Diff     diffCmd     `cmd:"" help:"Show what changed from one generation to another."`
 	Rollback rollbackCmd `cmd:"" help:"Commit the users and the policy of an older generation again."`

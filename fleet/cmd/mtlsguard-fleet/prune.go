@@ -22,7 +22,7 @@ type pruneCmd struct {
 }
 
 func (*pruneCmd) Help() string {
-	return `Removes generations that are neither among the newest nor young, and the files that only they have. What is removed is gone from log, diff and rollback: make a backup before.
+	return `Removes generations that are neither among the newest nor young, and the files that only they have. Removed generations are gone from log, diff and rollback: make a backup first.
 
 Example:
   mtlsguard-fleet prune --store fleet-store --keep 100 --younger 365d

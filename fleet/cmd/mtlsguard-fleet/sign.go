@@ -13,7 +13,7 @@ type signCmd struct {
 }
 
 func (*signCmd) Help() string {
-	return `Signs a generation that another person has made, and writes the signature into its file. It needs no store. The file is a zip archive: what is signed is MANIFEST, with the digests of the files below files/.
+	return `Signs a generation that another person has made, and writes the signature into its file. It needs no store. The file is a zip archive: the signature covers MANIFEST, which has the digests of the files below files/.
 
 Example:
   mtlsguard-fleet sign pending.zip --key signer.pem

@@ -75,7 +75,7 @@ func (c *config) read(name string, depth int) ([]*node, error) {
 		}
 		words, ok := splitWords(rest)
 		if !ok || len(words) == 0 {
-			return nil, fail(l.number, "this is no directive of httpd")
+			return nil, fail(l.number, "this is not a directive of httpd")
 		}
 		n.name, n.words = strings.ToLower(words[0]), words[1:]
 		top.children = append(top.children, n)

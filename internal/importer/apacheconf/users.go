@@ -201,7 +201,7 @@ func (s *server) readGroups(path string) error {
 		group, rest, ok := strings.Cut(l.text, ":")
 		members, quoted := splitWords(rest)
 		if !ok || !quoted {
-			return fail("this is no line of an AuthGroupFile")
+			return fail("this is not a line of an AuthGroupFile")
 		}
 		group = strings.TrimRight(group, " \t")
 		line := s.in.Line(importer.Place{File: path, Line: l.number}, l.text)

@@ -48,7 +48,7 @@ func Read(in *importer.Import, name string, o Options) error {
 	}
 	t := &translation{in: in, file: name, options: o, users: map[*importer.Certificate]string{}, seen: map[string]bool{}, accounts: map[string][]string{}}
 	t.readAccess(root, section)
-	in.Remark("rights of Windows accounts, authorization rules and the certificate trust lists of http.sys are not read: who may do what is yours to write into policy.csv")
+	in.Remark("rights of Windows accounts, authorization rules and the certificate trust lists of http.sys are not read: write the rules for the users into policy.csv")
 	in.SourceUser = t.sourceUser
 	return t.carry(section, around)
 }

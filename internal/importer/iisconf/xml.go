@@ -92,9 +92,9 @@ func parse(file string, data []byte) (*element, error) {
 			return root, nil
 		}
 		if err != nil {
-			what := "this is no XML"
+			what := "this is not XML"
 			if syntax, ok := errors.AsType[*xml.SyntaxError](err); ok {
-				line, what = syntax.Line, "this is no XML: "+syntax.Msg
+				line, what = syntax.Line, "this is not XML: "+syntax.Msg
 			} else if strings.Contains(err.Error(), "encoding") {
 				what = "the file is not UTF-8: save it so"
 			}

@@ -105,7 +105,7 @@ func (c *config) readMTLS(in *importer.Import, r *route, p *plugin) {
 		}
 	}
 	if mode := c.Text(p.config["revocation_check_mode"], "revocation_check_mode"); mode != "SKIP" {
-		in.Remark("revocation is not carried: Kong asks OCSP and CRLs unless revocation_check_mode is SKIP; here crls and ocsp in the trust of the port set it")
+		in.Remark("revocation is not carried: Kong checks OCSP and CRLs unless revocation_check_mode is SKIP; here crls and ocsp in the trust of the port set it")
 	}
 }
 
@@ -127,7 +127,7 @@ func (c *config) readACL(r *route, p *plugin) {
 	case len(allow)+len(deny) == 0:
 		r.close("its plugin acl has no groups, and lets no user in")
 	case slices.ContainsFunc(append(allow, deny...), isUnresolved):
-		r.close("a group of its plugin acl stands elsewhere")
+		r.close("a group of its plugin acl is not in the file")
 	}
 	if r.kind == granted {
 		r.allow, r.deny = allow, deny

@@ -64,7 +64,7 @@ func (i *importing) carryAuthorities() {
 		all, err := importer.ParseCertificates(a.text)
 		switch {
 		case isUnresolved(a.text):
-			l.Skip("the certificate stands elsewhere", "write it into the file")
+			l.Skip("the certificate is not in the file", "write it into the file")
 		case err != nil:
 			l.Skip("the certificate cannot be read: "+err.Error(), "export it again")
 		case len(all) != 1 || !all[0].IsCA:

@@ -96,7 +96,7 @@ func (i *importing) remark() {
 		i.Remark("a rule for GET is one for HEAD too")
 	}
 	if len(i.routes) > 0 {
-		i.Remark("the paths are those that clients ask for: strip_path, and the path of a service, are not applied")
+		i.Remark("the paths are those that clients request: strip_path, and the path of a service, are not applied")
 	}
 }
 

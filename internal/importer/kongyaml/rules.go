@@ -54,7 +54,7 @@ func (i *importing) isCarried(e *element) bool {
 	l, conditions := e.line, e.conditions()
 	switch _, others := e.bits(); {
 	case e.kind == open:
-		l.Skip("no plugin asks who calls, and everybody is let in there", "a rule for group:Everybody, and strict: false on the port, if that is meant")
+		l.Skip("no plugin authenticates the caller, and everybody is let in there", "a rule for group:Everybody, and strict: false on the port, if that is meant")
 	case e.kind == closed:
 		l.Skip(e.why, "write the rules by hand")
 	case slices.Equal(conditions, []string{"hosts"}):

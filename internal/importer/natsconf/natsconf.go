@@ -67,7 +67,7 @@ func Read(in *importer.Import, name string, o Options) error {
 			}
 		}
 	}
-	in.Remark("subjects, permissions and accounts are not read: who may do what is yours to write into policy.csv")
+	in.Remark("subjects, permissions and accounts are not read: write the rules for the users into policy.csv")
 	in.Remark("of a certificate with names of several users, the address decides there, then the host, the URI and the subject; here the URI, the host, the address and the subject. Those of --certs are compared")
 	in.Remark("NATS finds a subject in another order of its attributes too; here the order counts")
 	if slices.ContainsFunc(t.users, func(u *user) bool { return u.kind == "dns" }) {

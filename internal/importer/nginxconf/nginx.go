@@ -71,7 +71,7 @@ func Read(in *importer.Import, name string, o Options) error {
 		in.Remark(name + " is not read: crls and ocsp in the trust of the port refuse revoked certificates here")
 	}
 	in.Remark("an exact key matches there in upper and lower case alike; here the case of a subject counts")
-	in.Remark("if, auth_request, satisfy and location are not read: who may do what is yours to write into policy.csv")
+	in.Remark("if, auth_request, satisfy and location are not read: write the rules for the users into policy.csv")
 	t := &translation{in: in, roles: roles, options: o}
 	in.FirstWins = true
 	in.SourceUser = t.sourceUser
@@ -96,7 +96,7 @@ func (c *config) roles(o Options) ([]role, error) {
 		}
 		o.Maps = []string{known[0].name + "=user"}
 		if looksLikeSwitch(known[0]) {
-			return nil, &configerror.Error{File: c.main, Line: known[0].place.Line, What: fmt.Sprintf("the values of %s are no users", known[0].name), Hint: fmt.Sprintf("--map %s=allow:1 --user NAME", strings.TrimPrefix(known[0].name, "$"))}
+			return nil, &configerror.Error{File: c.main, Line: known[0].place.Line, What: fmt.Sprintf("the values of %s are not user names", known[0].name), Hint: fmt.Sprintf("--map %s=allow:1 --user NAME", strings.TrimPrefix(known[0].name, "$"))}
 		}
 	}
 	var out []role

@@ -52,7 +52,7 @@ func Read(in *importer.Import, name string, o Options) error {
 	t := &translation{in: in, options: o, key: key, keys: in.NewKeys(key), entries: f.maps[chosen]}
 	in.Remark(fmt.Sprintf("the system users are the %s of certificates, from --clientname: pg_hba.conf has it, and the file alone does not show it", map[string]string{"CN": "common names", "DN": "subjects"}[o.ClientName]))
 	in.Remark("there a certificate may be several users, and the client chooses; here it is one: an exact line decides before a regular expression, and of two lines that are alike neither")
-	in.Remark("databases, roles and pg_hba.conf are not read: who may do what is yours to write into policy.csv")
+	in.Remark("databases, roles and pg_hba.conf are not read: write the rules for the users into policy.csv")
 	in.SourceUsers = t.users
 	t.carry()
 	return nil

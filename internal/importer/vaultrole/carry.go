@@ -140,7 +140,7 @@ func (r *roles) carryNames(one *role, user string, carried *bool) (why string) {
 func (r *roles) carryPolicies(one *role, user string) {
 	if !r.options.Groups {
 		if len(one.policies) > 0 {
-			r.Remark("policies of tokens are not carried; --groups makes each a group of its user. What they allow are paths of the secrets store, and no rules here")
+			r.Remark("policies of tokens are not carried; --groups makes each a group of its user. Their content is not carried: it allows paths of the secrets store")
 		}
 		return
 	}

@@ -61,7 +61,7 @@ func (s *instance) readACLs() error {
 		s.acls[e.name] = a
 	}
 	if access, err := d.text(entry{value: d.root}, "defAccess"); err != nil || access == "true" {
-		s.in.Remark("acls.cnf: defAccess is true: who is in no group of an ACL is refused here all the same")
+		s.in.Remark("acls.cnf: defAccess is true: a user in no group of an ACL is refused here all the same")
 	}
 	return nil
 }

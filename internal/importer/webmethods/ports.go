@@ -145,7 +145,7 @@ func (s *instance) addPort(d *document, e entry, l *importer.Line, mode string, 
 		s.ports = append(s.ports, &port{name: name, line: l, access: access})
 		s.in.Remark(hint)
 		if mode == "none" {
-			l.Change("callers log in with a password there: here the port asks for no certificate, so it refuses every caller until client_cert is request or require")
+			l.Change("callers log in with a password there: here the port requests no certificate, so it refuses every caller until client_cert is request or require")
 		}
 	}
 	return nil

@@ -60,7 +60,7 @@ func (s *instance) checkRoute(r *route, name string) bool {
 	case s.services[name] == nil && !s.hasFolder(name):
 		r.line.Skip("the service is not in aclmap_sm.cnf, an access list or --ns, and neither are its folders", "--ns FOLDER with the package, or correct the name")
 	case r.path == "*" || overlap(r.path, invokeFolder+"*"):
-		r.line.Skip("the path stands for other services too", "write the service's own path")
+		r.line.Skip("the path matches other services too", "write the service's own path")
 	case strings.Contains(r.path, "{user}"):
 		r.line.Skip("{user} is the caller's own name in a rule", "another name, such as {id}")
 	default:

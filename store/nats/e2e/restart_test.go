@@ -43,7 +43,7 @@ func TestADeadConnectionIsReplaced(t *testing.T) {
 	waitFor(t, seen, 2)
 	t.Logf("noticed and mended after %v", time.Since(started))
 	if took := time.Since(started); took > 10*time.Second {
-		t.Errorf("the news took %v", took)
+		t.Errorf("the commit took %v", took)
 	}
 	commit(t, editor, next(t, g))
 	waitFor(t, seen, 3)

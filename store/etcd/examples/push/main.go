@@ -25,7 +25,7 @@ func main() {
 	log.SetFlags(0)
 	url := flag.String("etcd", "http://127.0.0.1:2379", "the servers")
 	key := flag.String("key", "signer.pem", "the Ed25519 key that signs, in PEM")
-	author := flag.String("author", os.Getenv("USER"), "who commits")
+	author := flag.String("author", os.Getenv("USER"), "the author")
 	note := flag.String("note", "", "why")
 	flag.Parse()
 	store, err := etcdstore.Open(etcdstore.Config{Fleet: "orders", Client: clientv3.Config{Endpoints: strings.Split(*url, ",")}})

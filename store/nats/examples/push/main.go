@@ -22,7 +22,7 @@ func main() {
 	log.SetFlags(0)
 	url := flag.String("nats", "nats://127.0.0.1:4222", "the servers")
 	key := flag.String("key", "signer.pem", "the Ed25519 key that signs, in PEM")
-	author := flag.String("author", os.Getenv("USER"), "who commits")
+	author := flag.String("author", os.Getenv("USER"), "the author")
 	note := flag.String("note", "", "why")
 	flag.Parse()
 	store, err := natsstore.Open(natsstore.Config{URL: *url, Fleet: "orders"})

@@ -24,7 +24,7 @@ func main() {
 	log.SetFlags(0)
 	database := flag.String("database", "dbname=fleet", "the database; variables such as PGHOST complete it")
 	key := flag.String("key", "signer.pem", "the Ed25519 key that signs, in PEM")
-	author := flag.String("author", os.Getenv("USER"), "who commits")
+	author := flag.String("author", os.Getenv("USER"), "the author")
 	note := flag.String("note", "", "why")
 	flag.Parse()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
