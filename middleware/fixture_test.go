@@ -20,6 +20,7 @@ import (
 
 	"github.com/mtlsguard/mtlsguard/certmap"
 	"github.com/mtlsguard/mtlsguard/identity"
+	"github.com/mtlsguard/mtlsguard/internal/chanlisten"
 	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 	"github.com/mtlsguard/mtlsguard/middleware"
@@ -90,29 +91,59 @@ func newPort(tb testing.TB, name string, mode ports.ClientAuth, change ...func(*
 	return must[*ports.Port](tb)(ports.New(c))
 }
 
-// serve runs a handler on ports until the test ends. It has http.Servers of its own, so that
-// clients know when the server has finished with a connection.
+// serve runs a handler on ports until the test ends.
 func serve(tb testing.TB, h http.Handler, open ...*ports.Port) {
 	tb.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	tb.Cleanup(cancel)
 	for _, port := range open {
-		l := must[net.Listener](tb)(port.Listen(ctx))
-		server := &http.Server{Handler: h, ErrorLog: log.New(io.Discard, "", 0), ConnState: func(c net.Conn, s http.ConnState) {
-			connStates.Store(c.RemoteAddr().String(), s)
-		}}
-		if err := port.Configure(server); err != nil {
-			tb.Fatal(err)
-		}
-		ended := make(chan error, 1)
-		go func() { ended <- server.Serve(l) }()
-		tb.Cleanup(func() {
-			server.Close()
-			if err := <-ended; err != http.ErrServerClosed {
-				tb.Error(err)
-			}
-		})
+		serveOn(tb, h, port, must[net.Listener](tb)(port.Listen(ctx)))
 	}
+}
+
+// serveOn runs a handler on the listener of a port until the test ends. It has an http.Server of its
+// own, so that clients know when the server has finished with a connection.
+func serveOn(tb testing.TB, h http.Handler, port *ports.Port, l net.Listener) {
+	tb.Helper()
+	server := &http.Server{Handler: h, ErrorLog: log.New(io.Discard, "", 0), ConnState: func(c net.Conn, s http.ConnState) {
+		connStates.Store(c.RemoteAddr().String(), s)
+	}}
+	if err := port.Configure(server); err != nil {
+		tb.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- server.Serve(l) }()
+	tb.Cleanup(func() {
+		server.Close()
+		if err := <-ended; err != http.ErrServerClosed {
+			tb.Error(err)
+		}
+	})
+}
+
+// pipes are the listeners of the ports that are served over pipes, by their *ports.Port.
+var pipes sync.Map
+
+// servePipes is serve over pipes, for testkit.OnFakeClock.
+func servePipes(tb testing.TB, h http.Handler, port *ports.Port) {
+	tb.Helper()
+	l := chanlisten.New(&net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	pipes.Store(port, l)
+	tb.Cleanup(func() {
+		pipes.Delete(port)
+		time.Sleep(10 * time.Minute) // every goroutine of the port ends, such as its sweep
+	})
+	serveOn(tb, h, port, port.Wrap(l))
+}
+
+// connect returns a connection to a port, over TCP or a pipe.
+func connect(port *ports.Port) (net.Conn, error) {
+	l, ok := pipes.Load(port)
+	if !ok {
+		return net.Dial("tcp", port.Addr().String())
+	}
+	client, server := testkit.Pipe()
+	return client, l.(*chanlisten.Listener).Hand(context.Background(), server)
 }
 
 // connStates holds the last http.ConnState of each client's address.
@@ -239,7 +270,8 @@ func dial(tb testing.TB, port *ports.Port, p *testpki.Pair, h2 bool) *client {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(!h2)
 	protocols.SetHTTP2(h2)
-	t := &http.Transport{TLSClientConfig: tlsConfig(p), Protocols: protocols, MaxConnsPerHost: 1}
+	t := &http.Transport{TLSClientConfig: tlsConfig(p), Protocols: protocols, MaxConnsPerHost: 1,
+		DialContext: func(context.Context, string, string) (net.Conn, error) { return connect(port) }}
 	tb.Cleanup(t.CloseIdleConnections)
 	return &client{tb, "https://" + port.Addr().String(), &http.Client{Transport: t, Timeout: testkit.Patience,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
@@ -291,8 +323,11 @@ func dialNamed(tb testing.TB, port *ports.Port, p *testpki.Pair, protocol, name 
 	if name == "" {
 		cfg.InsecureSkipVerify = true // no SNI, no name to verify
 	}
-	c := must[*tls.Conn](tb)(tls.Dial("tcp", port.Addr().String(), cfg))
+	c := tls.Client(must[net.Conn](tb)(connect(port)), cfg)
 	tb.Cleanup(func() { c.Close() })
+	if err := c.Handshake(); err != nil {
+		tb.Fatal(err)
+	}
 	c.SetDeadline(time.Now().Add(testkit.Patience))
 	return &rawConn{tb, c, bufio.NewReader(c)}
 }

@@ -32,15 +32,9 @@ func dialFrames(tb testing.TB, port *ports.Port, p *testpki.Pair) *h2Conn {
 	if c.ConnectionState().NegotiatedProtocol != "h2" {
 		tb.Fatal("no HTTP/2")
 	}
-	c.begin()
-	return c
-}
-
-// begin sends the client's preface.
-func (c *h2Conn) begin() {
-	c.tb.Helper()
 	io.WriteString(c, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
 	c.frame(frameSettings, 0, 0, nil)
+	return c
 }
 
 func (c *h2Conn) frame(kind, flags byte, stream uint32, payload []byte) {
