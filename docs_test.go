@@ -429,32 +429,3 @@ func anchor(line string) string {
 		return -1
 	}, strings.ToLower(strings.TrimSpace(strings.TrimLeft(line, "#"))))
 }
-
-// docs/stability.md says of every package that others can import whether it may change.
-func TestStabilityNamesEveryPackage(t *testing.T) {
-	t.Parallel()
-	page, err := os.ReadFile("docs/stability.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	packages := map[string]bool{}
-	err = filepath.WalkDir(".", func(path string, entry os.DirEntry, err error) error {
-		switch name := entry.Name(); {
-		case err != nil:
-			return err
-		case entry.IsDir() && (slices.Contains([]string{"internal", "testdata", "cmd", "examples", "deploy", "tools", "e2e", "bench"}, name) || len(name) > 1 && name[0] == '.'):
-			return filepath.SkipDir
-		case strings.HasSuffix(name, ".go") && !strings.HasSuffix(name, "_test.go") && filepath.Dir(path) != ".":
-			packages[filepath.ToSlash(filepath.Dir(path))] = true
-		}
-		return nil
-	})
-	if err != nil || len(packages) < 10 {
-		t.Fatalf("%d packages: %v", len(packages), err)
-	}
-	for name := range packages {
-		if !strings.Contains(string(page), "`"+name+"`") && !strings.Contains(string(page), "`"+filepath.Base(name)+"`") {
-			t.Errorf("docs/stability.md does not name %s", name)
-		}
-	}
-}

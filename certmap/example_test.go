@@ -2,34 +2,46 @@ package certmap_test
 
 import (
 	"context"
-	"crypto/x509"
 	"errors"
 	"fmt"
+	"log"
 	"strings"
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/certmap"
-	"github.com/mtlsguard/mtlsguard/internal/testpki"
 	"github.com/mtlsguard/mtlsguard/reason"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// exampleCaller returns a verified certificate, as a handshake gives it, and its CA.
-func exampleCaller(options ...testpki.Option) (v trust.Verified, ca trust.Digest) {
-	authority := testpki.NewCA("Client CA")
-	verifier := must(trust.New(trust.Config{Anchors: []*x509.Certificate{authority.Cert}}))
-	return must(verifier.Verify(context.Background(), authority.Leaf("caller", options...).Presented())), trust.SPKIOf(authority.Cert)
+// exampleCaller returns alice's verified certificate, with the subject CN=alice,OU=Staff,O=Acme, as
+// a handshake does, and the key of the CA that issued it.
+func exampleCaller() (v trust.Verified, ca trust.Digest) {
+	anchors, err := trust.Files("../testdata/pki/client-ca.pem")
+	if err != nil {
+		log.Fatal(err)
+	}
+	verifier, err := trust.New(trust.Config{Anchors: anchors})
+	if err != nil {
+		log.Fatal(err)
+	}
+	presented, err := trust.Files("../testdata/pki/alice.pem")
+	if err != nil {
+		log.Fatal(err)
+	}
+	if v, err = verifier.Verify(context.Background(), presented); err != nil {
+		log.Fatal(err)
+	}
+	return v, trust.SPKIOf(anchors[0])
 }
 
 func Example() {
-	v, ca := exampleCaller(subject("CN=alice,OU=Staff,O=Acme"))
+	v, ca := exampleCaller()
 	table, err := certmap.New(
 		certmap.Mapping{ID: "orders", User: "orders-api", URI: "spiffe://acme/ns/prod/sa/orders", Issuer: ca},
 		certmap.Mapping{ID: "staff", User: "{user}", Subject: "CN={user},OU=Staff,O=Acme", Issuer: ca},
 	)
 	if err != nil {
-		fmt.Println(err)
-		return
+		log.Fatal(err)
 	}
 	match, err := table.Map(context.Background(), v, "internal")
 	fmt.Println(match.User, match.MappingID, err)
@@ -37,11 +49,14 @@ func Example() {
 }
 
 func ExampleTable_Explain() {
-	v, ca := exampleCaller(subject("CN=alice,OU=Staff,O=Acme"))
-	table := must(certmap.New(
+	v, ca := exampleCaller()
+	table, err := certmap.New(
 		certmap.Mapping{ID: "pasted", User: "alice", Subject: "O=Acme,OU=Staff,CN=alice", Issuer: ca},
-	))
-	_, err := table.Map(context.Background(), v, "internal")
+	)
+	if err != nil {
+		log.Fatal(err)
+	}
+	_, err = table.Map(context.Background(), v, "internal")
 	if refusal, ok := errors.AsType[*reason.Refusal](err); ok {
 		fmt.Println(refusal.Reason)
 	}
@@ -68,7 +83,7 @@ mappings:
 }
 
 func ExampleLoad() {
-	v, ca := exampleCaller(subject("CN=alice,OU=Staff,O=Acme"))
+	v, ca := exampleCaller()
 	file := strings.NewReader(`
 mappings:
   - {id: staff, user: "{user}", subject: "CN={user},OU=Staff,O=Acme", issuer: client-ca.pem, ports: [internal]}
@@ -76,8 +91,7 @@ mappings:
 	readCA := func(path string) (trust.Digest, error) { return ca, nil } // reads the file, relative to users.yaml
 	table, err := certmap.Load("users.yaml", file, certmap.WithPorts("internal", "public"), certmap.WithIssuers(readCA))
 	if err != nil {
-		fmt.Println(err)
-		return
+		log.Fatal(err)
 	}
 	for _, port := range []string{"internal", "public"} {
 		match, err := table.Map(context.Background(), v, port)
@@ -90,7 +104,10 @@ mappings:
 
 func ExampleTable_Lint() {
 	end := time.Date(2026, 6, 1, 0, 0, 0, 0, time.UTC)
-	table := must(certmap.New(certmap.Mapping{ID: "partner", User: "partner", Fingerprint: trust.Digest{1}, NotAfter: end}))
+	table, err := certmap.New(certmap.Mapping{ID: "partner", User: "partner", Fingerprint: trust.Digest{1}, NotAfter: end})
+	if err != nil {
+		log.Fatal(err)
+	}
 	for _, finding := range table.Lint(end.AddDate(0, 0, -7), 30*24*time.Hour) {
 		fmt.Println(finding.What)
 	}
@@ -101,8 +118,7 @@ func ExampleLive() {
 	v, _ := exampleCaller()
 	live := certmap.NewLive(nil)
 	if err := live.Put(certmap.Mapping{ID: "new", User: "bob", SPKI: v.SPKI()}); err != nil {
-		fmt.Println(err)
-		return
+		log.Fatal(err)
 	}
 	match, _ := live.Map(context.Background(), v, "internal")
 	fmt.Println(match.User, live.Remove("new"))

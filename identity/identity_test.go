@@ -13,7 +13,6 @@ import (
 
 	"github.com/mtlsguard/mtlsguard/identity"
 	"github.com/mtlsguard/mtlsguard/internal/identitykey"
-	"github.com/mtlsguard/mtlsguard/mtlsguardtest"
 )
 
 // newContext returns a context with an identity, as the guard does.
@@ -88,23 +87,3 @@ func TestLogValueContainsNothingFromTheCaller(t *testing.T) {
 		t.Error(out.String())
 	}
 }
-
-func ExampleFromContext() {
-	hello := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		id, ok := identity.FromContext(r.Context())
-		if !ok {
-			http.Error(w, "no guard before this handler", http.StatusInternalServerError)
-			return
-		}
-		fmt.Fprintln(w, "hello", id.User)
-	})
-	var t exampleT // the *testing.T of a test
-	w := httptest.NewRecorder()
-	hello(w, mtlsguardtest.Request(t, "GET", "/", "alice"))
-	fmt.Print(w.Body)
-	// Output: hello alice
-}
-
-type exampleT struct{ testing.TB }
-
-func (exampleT) Helper() {}

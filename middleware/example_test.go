@@ -1,11 +1,8 @@
 package middleware_test
 
 import (
-	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"fmt"
-	"io"
+	"log"
 	"net/http"
 	"strings"
 	"time"
@@ -14,7 +11,6 @@ import (
 
 	"github.com/mtlsguard/mtlsguard/certmap"
 	"github.com/mtlsguard/mtlsguard/identity"
-	"github.com/mtlsguard/mtlsguard/internal/testpki"
 	"github.com/mtlsguard/mtlsguard/middleware"
 	"github.com/mtlsguard/mtlsguard/policy"
 	"github.com/mtlsguard/mtlsguard/ports"
@@ -22,35 +18,39 @@ import (
 )
 
 func ExampleGuard_Handler() {
+	anchors, err := trust.Files("../testdata/pki/client-ca.pem")
+	if err != nil {
+		log.Fatal(err)
+	}
 	table, err := certmap.New(
-		certmap.Mapping{ID: "alice-2026", User: "alice", Fingerprint: trust.FingerprintOf(shared().alice.Cert)},
+		certmap.Mapping{ID: "staff", User: "{user}", Subject: "CN={user},OU=Staff,O=Acme", Issuer: trust.SPKIOf(anchors[0])},
 	)
 	if err != nil {
-		panic(err)
+		log.Fatal(err)
 	}
 	rules, err := policy.New([]policy.Rule{
 		{Subject: "user:alice", Port: "internal", Method: "GET", Path: "/orders/*", Effect: policy.Allow},
 	}, nil)
 	if err != nil {
-		panic(err)
+		log.Fatal(err)
 	}
 	guard, err := middleware.New(middleware.Config{Map: table, Policy: rules})
 	if err != nil {
-		panic(err)
+		log.Fatal(err)
 	}
 	hello := func(w http.ResponseWriter, r *http.Request) {
 		id, _ := identity.FromContext(r.Context())
 		fmt.Fprintf(w, "%s, by %s, on port %s", id.User, id.MappingID, id.Port)
 	}
 
-	port, stop := listen("internal", ports.Request, guard.Handler(http.HandlerFunc(hello)))
+	port, stop := exampleListen("internal", ports.Request, guard.Handler(http.HandlerFunc(hello)))
 	defer stop()
-	fmt.Println(call(port, shared().alice, "GET", "/orders/17"))
-	fmt.Println(call(port, shared().alice, "DELETE", "/orders/17"))
-	fmt.Println(call(port, shared().unmapped, "GET", "/orders/17"))
-	fmt.Println(call(port, nil, "GET", "/orders/17"))
+	fmt.Println(exampleCall(port, "alice", "GET", "/orders/17"))
+	fmt.Println(exampleCall(port, "alice", "DELETE", "/orders/17"))
+	fmt.Println(exampleCall(port, "stranger", "GET", "/orders/17"))
+	fmt.Println(exampleCall(port, "", "GET", "/orders/17"))
 	// Output:
-	// 200 alice, by alice-2026, on port internal
+	// 200 alice, by staff, on port internal
 	// 403 no-rule
 	// 403 unmapped
 	// 403 no-certificate
@@ -66,12 +66,12 @@ func ExampleGuard_Handler_chi() {
 		fmt.Fprint(w, "order ", chi.URLParam(r, "id"))
 	})
 
-	port, stop := listen("internal", ports.Require, api)
+	port, stop := exampleListen("internal", ports.Require, api)
 	defer stop()
-	fmt.Println(call(port, shared().alice, "GET", "/orders/17"))
-	fmt.Println(call(port, shared().alice, "GET", "/orders/1%37"))
-	fmt.Println(call(port, shared().alice, "GET", "/orders/1%2f7"))
-	fmt.Println(call(port, shared().bob, "GET", "/orders/17"))
+	fmt.Println(exampleCall(port, "alice", "GET", "/orders/17"))
+	fmt.Println(exampleCall(port, "alice", "GET", "/orders/1%37"))
+	fmt.Println(exampleCall(port, "alice", "GET", "/orders/1%2f7"))
+	fmt.Println(exampleCall(port, "bob", "GET", "/orders/17"))
 	// Output:
 	// 200 order 17
 	// 200 order 17
@@ -89,10 +89,10 @@ func ExampleGuard_Handler_incorrect() {
 		fmt.Fprint(w, "order ", chi.URLParam(r, "id")) // would be "1%37"
 	})
 
-	port, stop := listen("internal", ports.Require, api)
+	port, stop := exampleListen("internal", ports.Require, api)
 	defer stop()
-	fmt.Println(call(port, shared().alice, "GET", "/orders/17"))
-	fmt.Println(call(port, shared().alice, "GET", "/orders/1%37"))
+	fmt.Println(exampleCall(port, "alice", "GET", "/orders/17"))
+	fmt.Println(exampleCall(port, "alice", "GET", "/orders/1%37"))
 	// Output:
 	// 200 order 17
 	// 400 ambiguous-path
@@ -111,14 +111,14 @@ func ExampleConfig_twoPorts() {
 	}
 
 	h := guard.Handler(http.HandlerFunc(hello))
-	partners, stop := listen("partners", ports.Require, h)
+	partners, stop := exampleListen("partners", ports.Require, h)
 	defer stop()
-	public, stop := listen("public", ports.None, h)
+	public, stop := exampleListen("public", ports.None, h)
 	defer stop()
-	fmt.Println(call(partners, shared().alice, "GET", "/public/news"))
-	fmt.Println(call(partners, nil, "GET", "/public/news"))
-	fmt.Println(call(public, nil, "GET", "/public/news"))
-	fmt.Println(call(public, shared().alice, "GET", "/orders")) // the port requested no certificate
+	fmt.Println(exampleCall(partners, "alice", "GET", "/public/news"))
+	fmt.Println(exampleCall(partners, "", "GET", "/public/news"))
+	fmt.Println(exampleCall(public, "", "GET", "/public/news"))
+	fmt.Println(exampleCall(public, "alice", "GET", "/orders")) // the port requested no certificate
 	// Output:
 	// 200 alice in [Authenticated Everybody]
 	// no connection
@@ -138,12 +138,12 @@ func ExampleGuard_Identify() {
 	orders := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.URL.Path) })
 	h.Handle("/v1/", http.StripPrefix("/v1", guard.Authorize(orders)))
 
-	port, stop := listen("internal", ports.Require, guard.Identify(h))
+	port, stop := exampleListen("internal", ports.Require, guard.Identify(h))
 	defer stop()
-	fmt.Println(call(port, shared().bob, "GET", "/whoami"))
-	fmt.Println(call(port, shared().bob, "GET", "/v1/orders"))
-	fmt.Println(call(port, shared().alice, "GET", "/v1/orders"))
-	fmt.Println(call(port, shared().unmapped, "GET", "/whoami"))
+	fmt.Println(exampleCall(port, "bob", "GET", "/whoami"))
+	fmt.Println(exampleCall(port, "bob", "GET", "/v1/orders"))
+	fmt.Println(exampleCall(port, "alice", "GET", "/v1/orders"))
+	fmt.Println(exampleCall(port, "stranger", "GET", "/whoami"))
 	// Output:
 	// 200 bob
 	// 403 no-rule
@@ -153,97 +153,29 @@ func ExampleGuard_Identify() {
 
 // Each user may fetch two reports a minute, and anything else as often as the policy allows.
 func ExampleQuota() {
-	table, err := certmap.New(mappings()...)
-	if err != nil {
-		panic(err)
-	}
 	rules, err := policy.Load("policy.csv", strings.NewReader("p, group:Authenticated, *, GET, /*, allow\n"))
 	if err != nil {
-		panic(err)
+		log.Fatal(err)
 	}
-	guard, err := middleware.New(middleware.Config{Map: table, Policy: rules, Quotas: []middleware.Quota{
+	guard, err := middleware.New(middleware.Config{Map: exampleTable(), Policy: rules, Quotas: []middleware.Quota{
 		{Name: "reports", Path: "/reports/*", Per: middleware.PerUser, Requests: 2, Interval: time.Minute},
 	}})
 	if err != nil {
-		panic(err)
+		log.Fatal(err)
 	}
 	hello := func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "hello") }
 
-	port, stop := listen("internal", ports.Require, guard.Handler(http.HandlerFunc(hello)))
+	port, stop := exampleListen("internal", ports.Require, guard.Handler(http.HandlerFunc(hello)))
 	defer stop()
 	for range 3 {
-		fmt.Println(call(port, shared().alice, "GET", "/reports/2026"))
+		fmt.Println(exampleCall(port, "alice", "GET", "/reports/2026"))
 	}
-	fmt.Println(call(port, shared().alice, "GET", "/orders"))
-	fmt.Println(call(port, shared().bob, "GET", "/reports/2026"))
+	fmt.Println(exampleCall(port, "alice", "GET", "/orders"))
+	fmt.Println(exampleCall(port, "bob", "GET", "/reports/2026"))
 	// Output:
 	// 200 hello
 	// 200 hello
 	// 429 quota
 	// 200 hello
 	// 200 hello
-}
-
-// exampleGuard returns a guard that maps alice and bob, and that accepts callers without a
-// certificate on ports called public.
-func exampleGuard(lines ...string) *middleware.Guard {
-	table, err := certmap.New(mappings()...)
-	if err != nil {
-		panic(err)
-	}
-	rules, err := policy.Load("policy.csv", strings.NewReader(strings.Join(lines, "\n")+"\n"))
-	if err != nil {
-		panic(err)
-	}
-	guard, err := middleware.New(middleware.Config{
-		Map: table, Policy: rules,
-		PerPort: map[string]middleware.PortConfig{"public": {Fallback: middleware.ToDefault}},
-		Ports:   []string{"partners", "public", "internal"}, // each has its own server
-	})
-	if err != nil {
-		panic(err)
-	}
-	return guard
-}
-
-// listen serves h on a loopback port until stop is called.
-func listen(name string, mode ports.ClientAuth, h http.Handler) (port *ports.Port, stop func()) {
-	verifier, err := trust.New(trust.Config{Anchors: []*x509.Certificate{shared().ca.Cert}})
-	if err != nil {
-		panic(err)
-	}
-	port, err = ports.New(ports.Config{
-		Name: name, Addr: "127.0.0.1:0", ClientAuth: mode, Trust: verifier,
-		Certificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return &shared().server, nil },
-	})
-	if err != nil {
-		panic(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	ready, ended := make(chan struct{}), make(chan error)
-	go func() {
-		ended <- (&ports.Server{Handler: h, Ports: []*ports.Port{port}, Ready: func() { close(ready) }}).Serve(ctx)
-	}()
-	<-ready
-	return port, func() { cancel(); <-ended }
-}
-
-// call makes one request and returns the status and the body or reason of its answer.
-func call(port *ports.Port, p *testpki.Pair, method, path string) string {
-	t := &http.Transport{TLSClientConfig: tlsConfig(p), DisableKeepAlives: true}
-	r, err := http.NewRequestWithContext(context.Background(), method, "https://"+port.Addr().String()+path, nil)
-	if err != nil {
-		return err.Error()
-	}
-	res, err := t.RoundTrip(r)
-	if err != nil {
-		return "no connection"
-	}
-	defer res.Body.Close()
-	body, _ := io.ReadAll(res.Body)
-	if _, after, refused := strings.Cut(string(body), `"reason":"`); refused {
-		why, _, _ := strings.Cut(after, `"`)
-		return fmt.Sprint(res.StatusCode, " ", why)
-	}
-	return fmt.Sprint(res.StatusCode, " ", string(body))
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
+	"fmt"
 	"log"
 	"net/http"
 	"os"
@@ -11,6 +13,7 @@ import (
 	"syscall"
 
 	"github.com/mtlsguard/mtlsguard"
+	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/outbound"
 	"github.com/mtlsguard/mtlsguard/ports"
 	guardspiffe "github.com/mtlsguard/mtlsguard/source/spiffe"
@@ -80,4 +83,13 @@ func ExampleSource_Keystore() {
 	go source.Follow(ctx, func(map[string][]*x509.Certificate) error { return transport.SetRoots(source.Roots()) })
 	client := &http.Client{Transport: transport}
 	client.Get("https://billing.acme.example/invoices")
+}
+
+// The error of an address has a hint.
+func ExampleNew() {
+	_, err := guardspiffe.New(context.Background(), guardspiffe.Config{Addr: "/run/spire/agent.sock"})
+	if e, ok := errors.AsType[*configerror.Error](err); ok {
+		fmt.Println(e.Hint)
+	}
+	// Output: set Config.Addr, or SPIFFE_ENDPOINT_SOCKET, such as unix:///run/spire/agent.sock
 }

@@ -3,6 +3,7 @@ package etcdstore_test
 import (
 	"context"
 	"crypto/tls"
+	"fmt"
 	"log"
 	"net/http"
 
@@ -32,4 +33,20 @@ func Example() {
 		log.Fatal(err)
 	}
 	log.Fatal(server.Serve(context.Background(), http.NotFoundHandler()))
+}
+
+// Open reports errors in the configuration, and connects to nothing yet.
+func ExampleOpen() {
+	for _, fleet := range []string{"orders", "orders/eu"} {
+		store, err := etcdstore.Open(etcdstore.Config{Fleet: fleet, Client: clientv3.Config{Endpoints: []string{"https://etcd.acme.example:2379"}}})
+		if err != nil {
+			fmt.Println(err)
+			continue
+		}
+		fmt.Println("open")
+		store.Close()
+	}
+	// Output:
+	// open
+	// the fleet "orders/eu" cannot be part of a key: use at most 128 letters, digits, ., - and _
 }

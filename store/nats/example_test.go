@@ -2,6 +2,7 @@ package natsstore_test
 
 import (
 	"context"
+	"fmt"
 	"log"
 	"net/http"
 
@@ -27,4 +28,21 @@ func Example() {
 		log.Fatal(err)
 	}
 	log.Fatal(server.Serve(context.Background(), http.NotFoundHandler()))
+}
+
+// Open reports errors in the configuration. A server that cannot be reached is no error: the store
+// connects in the background.
+func ExampleOpen() {
+	for _, fleet := range []string{"orders", "orders/eu"} {
+		store, err := natsstore.Open(natsstore.Config{URL: "nats://127.0.0.1:1", Fleet: fleet})
+		if err != nil {
+			fmt.Println(err)
+			continue
+		}
+		fmt.Println("open")
+		store.Close()
+	}
+	// Output:
+	// open
+	// the fleet "orders/eu" cannot be the name of a NATS bucket: use at most 128 letters, digits, - and _
 }

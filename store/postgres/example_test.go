@@ -52,3 +52,14 @@ func ExampleWithListen() {
 	defer store.Close()
 	fmt.Println(store.Load(context.Background(), nil))
 }
+
+// A node needs two connections: one that listens, and one that reads.
+func ExampleParseConfig() {
+	settings, err := postgres.ParseConfig("postgres://node@db.acme.example/fleet?sslmode=require")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(settings.ConnConfig.Host, settings.ConnConfig.Database, settings.MaxConns)
+	// Output: db.acme.example fleet 2
+}
