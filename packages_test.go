@@ -7,6 +7,7 @@ import (
 	"go/token"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -72,4 +73,22 @@ func hasRunnableExample(t *testing.T, name string) bool {
 	}
 	internal := slices.ContainsFunc(file.Imports, func(i *ast.ImportSpec) bool { return strings.Contains(i.Path.Value, "/internal/") })
 	return !internal && slices.ContainsFunc(doc.Examples(file), func(e *doc.Example) bool { return e.Output != "" || e.EmptyOutput })
+}
+
+// The files that the package comment names exist.
+func TestPackageCommentNamesFiles(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("doc.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := regexp.MustCompile(`[a-z]+(/[a-z]+)*\.go\b`).FindAllString(string(text), -1)
+	if len(names) < 20 {
+		t.Errorf("%d files, want 20 or more", len(names))
+	}
+	for _, name := range names {
+		if _, err := os.Stat(name); err != nil {
+			t.Error(err)
+		}
+	}
 }
