@@ -1,20 +1,12 @@
 package main
 
 import (
-	"cmp"
 	"crypto/x509"
-	"fmt"
-	"strconv"
-	"strings"
 
 	"go.yaml.in/yaml/v3"
 
 	"github.com/mtlsguard/mtlsguard/internal/escape"
-	"github.com/mtlsguard/mtlsguard/internal/hostname"
-	"github.com/mtlsguard/mtlsguard/internal/mapresult"
-	"github.com/mtlsguard/mtlsguard/internal/method"
 	"github.com/mtlsguard/mtlsguard/reason"
-	"github.com/mtlsguard/mtlsguard/trust"
 )
 
 // hint is a change that would alter a decision: a text and, if there is an exact one, the
@@ -106,93 +98,41 @@ func (h *hinter) addAll() {
 	if h.log != nil {
 		h.addLog()
 	}
-	o, p := &h.explanation, h.port
-	switch o.Reason {
-	case "":
-		if o.Unread {
-			h.add(hint{Text: "net/http rejects this request before the guard: send an escaped path that begins with a slash"})
-		}
-	case reason.UnknownAuthority:
-		if p.isForwarded() && o.Refused && h.log != nil {
-			h.add(hint{Text: "this port is for gateways, and it does not trust this client as one: users must connect to the gateway", File: h.config.path, Line: p.Forwarded.Line})
-			break
-		}
-		if p.isForwarded() && o.Refused {
-			h.add(hint{Text: "this port is for gateways: give the gateway's own certificate with --cert, and the user's with --forwarded", File: h.config.path, Line: p.Forwarded.Line})
-			break
-		}
-		h.addUnknownAuthority()
-	case reason.Revoked:
-		h.addReplaceCertificate()
-		h.addProof()
-	case reason.Expired, reason.WeakKey, reason.NotALeaf, reason.TooLarge, reason.BadCertificate, reason.NotYetValid:
-		h.addReplaceCertificate()
-	case reason.WrongUsage:
-		h.add(hint{Text: "the client needs a certificate for client authentication: extendedKeyUsage=clientAuth, and keyUsage=digitalSignature if there is one"})
-		leaf := h.leafCertificate()
-		if (leaf == nil || len(leaf.ExtKeyUsage)+len(leaf.UnknownExtKeyUsage) == 0) && strings.Contains(o.Detail, "has no extended key usage") {
-			h.addSet("or profile compatible accepts every certificate without an extended key usage", &p.Trust, "profile", "compatible")
-		}
-	case reason.RevocationUnknown:
-		h.addRevocationUnknown()
-	case reason.NoCertificate:
-		h.add(hint{Text: "the client must send a certificate: check that its configuration names one, and that the issuer is among the authorities that the server lists", Command: "mtlsguard inspect HOST:PORT"})
-		if !o.Refused {
-			h.addSet("or make anonymous callers the user Default; the policy must then allow the request for Default", &p.node, "strict", "false")
-		}
-	case reason.Unmapped:
-		h.addUnmapped()
-	case reason.Ambiguous:
-		for _, s := range o.Mapping {
-			if s.Result == mapresult.Matches {
-				h.add(hint{Text: fmt.Sprintf("two mappings of the same kind name two users: if the certificate is not user %s, remove %s", s.User, s.MappingID), File: s.File, Line: s.Line,
-					Command: h.usersCommand("remove", shellQuote(s.MappingID))})
-			}
-		}
-	case reason.MappingExpired:
-		for _, s := range o.Mapping {
-			if s.Result == mapresult.OutOfTime {
-				h.add(hint{Text: fmt.Sprintf("mapping %s %s: change its not_before or not_after, or add another mapping", s.MappingID, s.Why), File: s.File, Line: s.Line})
-			}
-		}
-	case reason.AmbiguousPath:
-		if method.Valid(o.Method) && strings.Contains(o.Detail, "method is not known") {
-			h.addExtend("list the method in the methods of the port", &p.node, "methods", o.Method)
-			break
-		}
-		if upper := strings.ToUpper(o.Method); upper != o.Method && method.Valid(upper) {
-			h.add(hint{Text: "methods are case-sensitive: the client must send " + upper})
-			break
-		}
-		h.add(hint{Text: "the client must send a target with one reading: one slash between segments, no dot segments, no escaped slash, dot or backslash" + escapesIn(o.Path) + ". No setting of the server allows it"})
-	case reason.Misdirected:
-		name := hostname.Canonical(h.request.Host) // as a client sends it, perhaps with a port
-		if !hostname.Valid(name) {
-			name = "NAME"
-		}
-		h.addExtend("add the name to the server_names of the port", &p.node, "server_names", yamlText(name))
-	case reason.UntrustedGateway:
-		digest := ""
-		if h.leaf != nil {
-			digest = trust.FingerprintOf(h.leaf).String()
-		} else if h.log != nil {
-			digest = h.log.Gateway
-		}
-		if digest != "" {
-			h.addExtend("if this certificate is the gateway's, add its fingerprint", cmp.Or(valueOf(&p.Forwarded, "gateway"), &p.Forwarded), "fingerprints", strconv.Quote(digest))
-		}
-		h.add(hint{Text: "users are refused on this port if they connect without the gateway"})
-	case reason.BadHeader:
-		h.addBadHeader()
-	case reason.Limit:
-		h.addLimit()
-	case reason.Address:
-		h.add(hint{Text: "if the client may connect from its address, change addresses of the port, or of the whole file: add its range to allow, or remove it from deny"})
-	case reason.NoRule:
-		h.addNoRule()
-	case reason.Denied:
-		h.addDenied()
-	default:
-		h.add(hint{Text: "docs/reasons.md#" + string(o.Reason) + " describes this reason"})
+	add := reasonHints[h.explanation.Reason]
+	if add == nil {
+		add = (*hinter).addReference
 	}
+	add(h)
+}
+
+// reasonHints are the functions that add the hints for a refusal, by its reason.
+var reasonHints = map[reason.Reason]func(*hinter){
+	"":                       (*hinter).addUnread,
+	reason.Address:           (*hinter).addAddress,
+	reason.Ambiguous:         (*hinter).addAmbiguous,
+	reason.AmbiguousPath:     (*hinter).addAmbiguousPath,
+	reason.BadCertificate:    (*hinter).addReplaceCertificate,
+	reason.BadHeader:         (*hinter).addBadHeader,
+	reason.Denied:            (*hinter).addDenied,
+	reason.Expired:           (*hinter).addReplaceCertificate,
+	reason.Limit:             (*hinter).addLimit,
+	reason.MappingExpired:    (*hinter).addMappingExpired,
+	reason.Misdirected:       (*hinter).addMisdirected,
+	reason.NoCertificate:     (*hinter).addNoCertificate,
+	reason.NoRule:            (*hinter).addNoRule,
+	reason.NotALeaf:          (*hinter).addReplaceCertificate,
+	reason.NotYetValid:       (*hinter).addReplaceCertificate,
+	reason.RevocationUnknown: (*hinter).addRevocationUnknown,
+	reason.Revoked:           (*hinter).addRevoked,
+	reason.TooLarge:          (*hinter).addReplaceCertificate,
+	reason.UnknownAuthority:  (*hinter).addUnknownAuthority,
+	reason.Unmapped:          (*hinter).addUnmapped,
+	reason.UntrustedGateway:  (*hinter).addUntrustedGateway,
+	reason.WeakKey:           (*hinter).addReplaceCertificate,
+	reason.WrongUsage:        (*hinter).addWrongUsage,
+}
+
+// addReference is for the reasons without a hint of their own.
+func (h *hinter) addReference() {
+	h.add(hint{Text: "docs/reasons.md#" + string(h.explanation.Reason) + " describes this reason"})
 }

@@ -19,6 +19,10 @@ import (
 // addUnknownAuthority adds the hints for an unknown authority. It distinguishes a missing
 // anchor, missing intermediates, and another authority with an anchor's name.
 func (h *hinter) addUnknownAuthority() {
+	if h.port.isForwarded() && h.explanation.Refused {
+		h.addUnknownGateway()
+		return
+	}
 	chain := h.chain
 	if len(chain) == 0 {
 		if h.log != nil {
@@ -94,6 +98,23 @@ func (h *hinter) addOtherPorts(issuer string, isIssuer func(*x509.Certificate) b
 	h.add(hint{Text: text + " the issuer " + issuer + ", and port " + h.port.Name + " does not: if the client calls the wrong port, change nothing here"})
 }
 
+// addNoCertificate is for a caller without a certificate, where the port or the policy needs one.
+func (h *hinter) addNoCertificate() {
+	h.add(hint{Text: "the client must send a certificate: check that its configuration names one, and that the issuer is among the authorities that the server lists", Command: "mtlsguard inspect HOST:PORT"})
+	if !h.explanation.Refused {
+		h.addSet("or make anonymous callers the user Default; the policy must then allow the request for Default", &h.port.node, "strict", "false")
+	}
+}
+
+// addWrongUsage is for a certificate that is not for clients.
+func (h *hinter) addWrongUsage() {
+	h.add(hint{Text: "the client needs a certificate for client authentication: extendedKeyUsage=clientAuth, and keyUsage=digitalSignature if there is one"})
+	leaf := h.leafCertificate()
+	if (leaf == nil || len(leaf.ExtKeyUsage)+len(leaf.UnknownExtKeyUsage) == 0) && strings.Contains(h.explanation.Detail, "has no extended key usage") {
+		h.addSet("or profile compatible accepts every certificate without an extended key usage", &h.port.Trust, "profile", "compatible")
+	}
+}
+
 // addReplaceCertificate adds the hints for certificates that have to be replaced.
 func (h *hinter) addReplaceCertificate() {
 	o, leaf := &h.explanation, h.leafCertificate()
@@ -126,6 +147,12 @@ func (h *hinter) addReplaceCertificate() {
 	default:
 		h.add(renew)
 	}
+}
+
+// addRevoked adds the command that proves the revocation.
+func (h *hinter) addRevoked() {
+	h.addReplaceCertificate()
+	h.addProof()
 }
 
 // addProof adds the command that shows the list that revokes the certificate.

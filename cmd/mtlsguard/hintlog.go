@@ -75,13 +75,3 @@ func (h *hinter) addLimit() {
 	}
 	h.addSet(text, &h.port.node, "limits", fmt.Sprintf("{connections_per_ip: %d}", 2*limit))
 }
-
-// escapesIn names the escapes of a path that are read in two ways.
-func escapesIn(path string) string {
-	for _, e := range []struct{ text, is string }{{"%2F", "slash"}, {"%5C", "backslash"}, {"%2E", "dot"}} {
-		if strings.Contains(strings.ToUpper(path), e.text) {
-			return "; " + e.text + " is an escaped " + e.is
-		}
-	}
-	return ""
-}

@@ -1,56 +1,15 @@
 package main
 
 import (
-	"crypto/x509"
 	"fmt"
-	"net/http"
 	"slices"
 	"strings"
 
 	"github.com/mtlsguard/mtlsguard/identity"
 	"github.com/mtlsguard/mtlsguard/internal/certfile"
-	"github.com/mtlsguard/mtlsguard/internal/mapresult"
 	"github.com/mtlsguard/mtlsguard/internal/report"
 	"github.com/mtlsguard/mtlsguard/policy"
 )
-
-// usersCommand returns a command that changes the file of users.
-func (h *hinter) usersCommand(verb, args string) string {
-	return "mtlsguard users " + verb + " --config " + shellQuote(h.config.path) + " " + args
-}
-
-// addUnmapped adds the near misses, and the command that adds a mapping. No hint goes
-// around a disabled mapping.
-func (h *hinter) addUnmapped() {
-	for _, s := range h.explanation.Mapping {
-		if s.Result == mapresult.Disabled {
-			h.add(hint{Text: fmt.Sprintf("%s disables %s; to let them back", stepPosition(s), s.MappingID), File: s.File, Line: s.Line,
-				Command: h.usersCommand("enable", "--id "+shellQuote(s.MappingID))})
-			return
-		}
-	}
-	for _, s := range h.explanation.Mapping {
-		switch s.Result {
-		case mapresult.NearMiss, mapresult.OtherPort, mapresult.OtherIssuer:
-			h.add(hint{Text: fmt.Sprintf("mapping %s is a near miss: %s", s.MappingID, s.Why), File: s.File, Line: s.Line})
-		}
-	}
-	if h.log != nil && h.log.Nearest != "" && h.file == "" {
-		h.add(hint{Text: "the nearest mapping when the line was written: " + h.log.Nearest})
-	}
-	if h.log != nil && h.log.history.mapping != nil && h.file == "" {
-		h.addRenewed(h.log.history.earlier, h.log.history.mapping)
-		return
-	}
-	if h.log != nil && h.log.Fingerprint != "" && h.file == "" {
-		h.add(hint{Text: "map the certificate to a user; NAME is the user's name. With the certificate's file, --cert FILE --by spki survives renewals that keep the key", File: h.config.users,
-			Command: h.usersCommand("add", "--fingerprint "+shellQuote(h.log.Fingerprint)+" --user NAME")})
-	}
-	if h.file != "" {
-		h.add(hint{Text: "map the certificate to a user; NAME is the user's name. With --by spki the mapping survives renewals that keep the key", File: h.config.users,
-			Command: h.usersCommand("add", "--cert "+shellQuote(h.file)+" --user NAME")})
-	}
-}
 
 // addNoRule adds the line that would allow exactly the request, then the rules that miss it
 // by their path, then the membership that would allow it and more.
@@ -137,42 +96,4 @@ func (s *configFile) membershipLine(subject, group string) int {
 		}
 	}
 	return 0
-}
-
-// addBadHeader distinguishes a header that the gateway forgot from one in another format.
-func (h *hinter) addBadHeader() {
-	topology, err := h.config.port(h.explanation.Port).topology()
-	sample, leaf := http.Header{}, h.leaf
-	if anchors := h.port.readAnchors(); leaf == nil && len(anchors) > 0 {
-		leaf = anchors[0] // any certificate shows which header is the long one
-	}
-	if err == nil && leaf != nil {
-		topology.Write(sample, []*x509.Certificate{leaf})
-	}
-	name := "" // of the header with the certificate, which is the longest
-	for key := range sample {
-		if name == "" || len(sample.Get(key)) > len(sample.Get(name)) {
-			name = key
-		}
-	}
-	missing := len(h.request.Header[http.CanonicalHeaderKey(name)]) == 0
-	if h.log != nil && h.leaf == nil {
-		missing = strings.Contains(h.explanation.Detail, name+" is missing")
-	}
-	if name != "" && missing {
-		line := ""
-		var f struct{ Format string }
-		_ = h.port.Forwarded.Decode(&f) // mtlsguard.Open reports errors
-		switch f.Format {
-		case "nginx":
-			line = ": proxy_set_header " + name + " $ssl_client_escaped_cert;"
-		case "haproxy":
-			line = ": http-request set-header " + name + " %[ssl_c_der,base64]"
-		case "apache":
-			line = `: RequestHeader set ` + name + ` "expr=%{escape:%{SSL_CLIENT_CERT}}"`
-		}
-		h.add(hint{Text: "the gateway did not send the header " + name + "; the line belongs into the gateway's configuration (docs/gateways.md)" + line})
-		return
-	}
-	h.addSet("set format to the gateway's header format; docs/gateways.md has the configurations of both sides", &h.port.Forwarded, "format", "FORMAT")
 }
