@@ -57,6 +57,7 @@ func (t *Table) keep(pages []placedPage) {
 			return false
 		}
 		for i := range p.records {
+			workers.YieldAt(i)
 			t.unlink(refOf(number, i))
 		}
 		t.pages[number] = placedPage{}
@@ -74,9 +75,9 @@ func (t *Table) addPages(pages []placedPage, parallel bool) bool {
 	}
 	each := func(add func(ref, entry) bool) bool { // by value: a pointer would be an allocation each
 		for _, number := range numbers {
-			workers.Yield()
 			p := &t.pages[number]
 			for i := range p.records {
+				workers.YieldAt(i)
 				if !add(refOf(number, i), p.entry(i)) {
 					return false
 				}

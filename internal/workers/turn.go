@@ -85,9 +85,9 @@ func Yield() {
 	}
 }
 
-// YieldAt is Yield for one of 512 numbers: for a loop whose rounds take less than a microsecond.
+// YieldAt is Yield for one of 256 numbers: for a loop whose rounds take less than a microsecond.
 func YieldAt(i int) {
-	if i%512 == 511 {
+	if i%256 == 255 {
 		Yield()
 	}
 }

@@ -57,7 +57,7 @@ func TestYieldNeverBlocks(t *testing.T) {
 	for range goroutines {
 		go func() {
 			for i := 0; !done.Load(); i++ {
-				YieldAt(511)
+				YieldAt(255)
 			}
 			ended <- struct{}{}
 		}()
