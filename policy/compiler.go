@@ -194,6 +194,7 @@ func (b *compiler) sortPlaced() {
 func (b *compiler) addUsers(subjects []uint32) {
 	b.users = make([]userSubjects, b.groups.users.len())
 	for id := range b.users {
+		workers.YieldAt(id)
 		b.users[id] = userSubjects{own: noID, set: setNamed}
 	}
 	for _, s := range subjects {

@@ -1,5 +1,7 @@
 package policy
 
+import "github.com/mtlsguard/mtlsguard/internal/workers"
+
 // edgeTable finds the node behind a literal segment. It is a hash table without pointers,
 // with linear probing; the operator's rules choose its keys. A map took twice as long.
 type edgeTable struct {
@@ -28,7 +30,8 @@ func (t *edgeTable) add(e edge) {
 	if t.len++; 2*t.len > len(t.slots) {
 		old := t.slots
 		t.slots = make([]edge, max(8, 2*len(old)))
-		for _, e := range old {
+		for i, e := range old {
+			workers.YieldAt(i)
 			if e.to != 0 {
 				*t.slot(e.from, e.segment) = e
 			}

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/mtlsguard/mtlsguard/identity"
+	"github.com/mtlsguard/mtlsguard/internal/workers"
 )
 
 // groupSet is the groups of a user, nested ones included. Users with the same direct
@@ -46,6 +47,7 @@ func (b *compiler) addSets(members []Member) {
 	ofGroups := map[string]uint32{}           // the same for several groups
 	var key []byte
 	for id := range b.users {
+		workers.YieldAt(id)
 		direct := g.groupsOfUser(uint32(id)) // an id
 		if len(direct) == 0 || b.users[id].set == setAnonymous {
 			continue

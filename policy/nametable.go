@@ -3,6 +3,8 @@ package policy
 import (
 	"hash/maphash"
 	"strings"
+
+	"github.com/mtlsguard/mtlsguard/internal/workers"
 )
 
 // nameTable numbers names from 0. It holds no pointer but those to its four arrays, so that
@@ -99,14 +101,15 @@ func (t *nameTable) add(name string) uint32 {
 func (t *nameTable) grow() {
 	old := t.slots
 	t.slots = make([]slot, 2*len(old))
-	for _, s := range old {
+	for i, s := range old {
+		workers.YieldAt(i)
 		if s.next == 0 {
 			continue
 		}
-		i := s.hash
-		for t.slots[i&uint32(len(t.slots)-1)].next > 0 { // as in slot
-			i++
+		at := s.hash
+		for t.slots[at&uint32(len(t.slots)-1)].next > 0 { // as in slot
+			at++
 		}
-		t.slots[i&uint32(len(t.slots)-1)] = s // as in slot
+		t.slots[at&uint32(len(t.slots)-1)] = s // as in slot
 	}
 }
