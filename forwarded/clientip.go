@@ -49,14 +49,20 @@ func (c *ClientIP) check(t *Topology, wrong *errorlist.List) {
 	}
 }
 
-// ReadsClientIP reports whether Config.ClientIP names a header.
-func (r *Receiver) ReadsClientIP() bool { return r.clientIP.Header != "" }
-
 // ClientIP returns the caller's IP address as the gateway forwards it, without a mapping of IPv4
 // and without a zone. It is not valid if the header is missing, or has no address in the place
-// of Hops. Call it only for a request whose connection is a gateway's (IsGateway). It allocates
-// nothing, and is safe for concurrent use.
-func (r *Receiver) ClientIP(h http.Header) netip.Addr {
+// of Hops. configured reports whether Config.ClientIP names a header. Call ClientIP only for a
+// request whose connection is a gateway's (IsGateway). It allocates nothing, and is safe for
+// concurrent use.
+func (r *Receiver) ClientIP(h http.Header) (ip netip.Addr, configured bool) {
+	if r.clientIP.Header == "" {
+		return netip.Addr{}, false
+	}
+	return r.readClientIP(h), true
+}
+
+// readClientIP counts the entries of the header from its end.
+func (r *Receiver) readClientIP(h http.Header) netip.Addr {
 	lines, hops := h[r.clientIP.Header], max(1, r.clientIP.Hops)
 	for i := len(lines) - 1; i >= 0; i-- {
 		for line, more := lines[i], true; more; hops-- {

@@ -58,16 +58,17 @@ func TestClientIPIsCountedFromTheEnd(t *testing.T) {
 	} {
 		r := receiver(t, forwarded.Nginx("X-SSL-Client-Cert", ""), clientIP("x-forwarded-for", row.hops))
 		h := http.Header{"X-Forwarded-For": row.lines, "X_forwarded_for": {"203.0.113.1"}}
-		got := r.ClientIP(h)
-		if !r.ReadsClientIP() || got.IsValid() != (row.want != "") || got.IsValid() && got != netip.MustParseAddr(row.want) {
+		got, configured := r.ClientIP(h)
+		if !configured || got.IsValid() != (row.want != "") || got.IsValid() && got != netip.MustParseAddr(row.want) {
 			t.Errorf("%q, %d: %v", row.lines, row.hops, got)
 		}
 		if n := testing.AllocsPerRun(10, func() { r.ClientIP(h) }); n > 0 && got.IsValid() {
 			t.Errorf("%q: %v allocations", row.lines, n)
 		}
 	}
-	if receiver(t, forwarded.Nginx("X-SSL-Client-Cert", "")).ReadsClientIP() {
-		t.Error("read without a header")
+	h := http.Header{"X-Forwarded-For": {"192.0.2.1"}}
+	if got, configured := receiver(t, forwarded.Nginx("X-SSL-Client-Cert", "")).ClientIP(h); configured || got.IsValid() {
+		t.Errorf("%v is read without a configured header", got)
 	}
 }
 
@@ -112,14 +113,14 @@ func FuzzClientIP(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, line, left string, hops int) {
 		hops = max(0, hops%4)
-		got := r[hops].ClientIP(http.Header{"X-Forwarded-For": {line}})
+		got, _ := r[hops].ClientIP(http.Header{"X-Forwarded-For": {line}})
 		if got.IsValid() && (got.Zone() != "" || got.Is4In6()) {
 			t.Fatalf("%q: %v", line, got)
 		}
 		if strings.Count(line, ",")+1 < max(1, hops) {
 			return
 		}
-		if again := r[hops].ClientIP(http.Header{"X-Forwarded-For": {left, line}}); again != got {
+		if again, _ := r[hops].ClientIP(http.Header{"X-Forwarded-For": {left, line}}); again != got {
 			t.Fatalf("%q after %q: %v, and %v alone", line, left, again, got)
 		}
 	})

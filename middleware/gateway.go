@@ -33,18 +33,18 @@ func (s *snapshot) readForwarded(c *call, w http.ResponseWriter) {
 	c.hop = &hop{}
 	if c.Gateway, c.hop.refused = s.verifyGateway(c.request.Context(), c.conn, p); c.hop.refused == nil {
 		c.hop.certificate = p.Forwarded.Read(c.request.Header, c.request.Trailer)
-		if p.Forwarded.ReadsClientIP() {
-			c.readClientIP()
-		}
+		c.readClientIP()
 	}
 }
 
 // readClientIP reads the address that the gateway forwards. It is for logs and handlers alone: a
 // request without one is decided as any other.
 func (c *call) readClientIP() {
-	c.ClientIP = "unknown"
-	if ip := c.port.Forwarded.ClientIP(c.request.Header); ip.IsValid() {
+	switch ip, configured := c.port.Forwarded.ClientIP(c.request.Header); {
+	case ip.IsValid():
 		c.ClientIP = ip.String()
+	case configured:
+		c.ClientIP = "unknown"
 	}
 }
 

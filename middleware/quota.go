@@ -10,8 +10,8 @@ import (
 	"github.com/mtlsguard/mtlsguard/identity"
 	"github.com/mtlsguard/mtlsguard/internal/errorlist"
 	"github.com/mtlsguard/mtlsguard/internal/quota"
+	"github.com/mtlsguard/mtlsguard/internal/rulepath"
 	"github.com/mtlsguard/mtlsguard/internal/username"
-	"github.com/mtlsguard/mtlsguard/policy"
 )
 
 // Quota bounds how many requests the guard lets through. It counts the requests that the policy
@@ -99,7 +99,7 @@ var builtInGroups = []string{identity.Everybody, identity.Authenticated, identit
 var quotaName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
 
 // check adds the errors of the quota.
-func (q Quota) check(add func(what, hint string)) (path policy.PathPattern) {
+func (q Quota) check(add func(what, hint string)) (path rulepath.Pattern) {
 	if !quotaName.MatchString(q.Name) {
 		add(fmt.Sprintf("Name: %q is not the name of a quota", q.Name), "begin with a letter or digit; letters, digits and . _ - may follow, at most 64 characters")
 	}
@@ -108,7 +108,7 @@ func (q Quota) check(add func(what, hint string)) (path policy.PathPattern) {
 	}
 	if q.Path != "" {
 		var err error
-		if path, err = policy.ParsePath(q.Path); err != nil {
+		if path, err = rulepath.Parse(q.Path); err != nil {
 			for _, e := range configerror.All(err) {
 				add("Path: "+e.What, e.Hint)
 			}
@@ -142,7 +142,7 @@ type quotas struct {
 type quotaRule struct {
 	Quota
 	rate    quota.Rate
-	path    policy.PathPattern
+	path    rulepath.Pattern
 	buckets *quota.Buckets
 }
 

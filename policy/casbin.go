@@ -10,6 +10,7 @@ import (
 	defaultrolemanager "github.com/casbin/casbin/v2/rbac/default-role-manager"
 
 	"github.com/mtlsguard/mtlsguard/identity"
+	"github.com/mtlsguard/mtlsguard/internal/rulepath"
 )
 
 // builtInModel is the model of every policy. Its functions have names of their own:
@@ -103,7 +104,7 @@ func addMatchers(enforcer *casbin.Enforcer, v *vocabulary) {
 	enforcer.AddFunction("mtlsguardPath", function(3, func(s []string) any {
 		subject, requested, rule := s[0], s[1], s[2]
 		// Casbin calls it with empty fields for an empty policy.
-		return rule != "" && matchPath(rule, requested, strings.TrimPrefix(subject, userPrefix))
+		return rule != "" && rulepath.Match(rule, requested, strings.TrimPrefix(subject, userPrefix))
 	}))
 }
 

@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/mtlsguard/mtlsguard/identity"
+	"github.com/mtlsguard/mtlsguard/internal/rulepath"
 	"github.com/mtlsguard/mtlsguard/internal/workers"
 )
 
@@ -69,14 +70,14 @@ func (b *compiler) placeRule(r *Rule, i uint32) placedEntry {
 		}
 		p.node = b.roots[id]
 	}
-	if r.Path == starPath {
+	if r.Path == rulepath.Star {
 		p.node = b.addChild(p.node, starSegment)
 		return p
 	}
 	for rest, more := r.Path[1:], true; more; {
 		var segment string
 		segment, rest, more = strings.Cut(rest, "/")
-		if segment == "*" { // the last segment: checkPath rejects any other
+		if segment == "*" { // the last segment: rulepath.Check rejects any other
 			p.below = true
 			break
 		}
@@ -90,13 +91,13 @@ func (b *compiler) placeRule(r *Rule, i uint32) placedEntry {
 func (b *compiler) addSegment(from uint32, segment string) uint32 {
 	n := b.nodes[from]
 	switch {
-	case segment == ownSegment:
+	case segment == rulepath.Own:
 		if n.own == 0 {
 			n.own = b.newNode()
 			b.nodes[from].own = n.own
 		}
 		return n.own
-	case isParam(segment):
+	case rulepath.IsParam(segment):
 		if n.param == 0 {
 			n.param = b.newNode()
 			b.nodes[from].param = n.param

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"slices"
 	"strings"
+
+	"github.com/mtlsguard/mtlsguard/internal/rulepath"
 )
 
 // cover is the part of one rule's methods that other rules leave uncovered.
@@ -31,7 +33,7 @@ func (l *linter) coveringEntries(r Rule, f func(entry)) {
 			f(en)
 		}
 	}
-	if r.Path == starPath {
+	if r.Path == rulepath.Star {
 		for _, root := range roots {
 			if n := l.child(root, starSegment); n != 0 {
 				callAll(l.nodes[n].end)
@@ -42,9 +44,9 @@ func (l *linter) coveringEntries(r Rule, f func(entry)) {
 	segments := strings.Split(r.Path[1:], "/")
 	// In a rule for one user, {user} is that name, and the name is {user}.
 	name, isForUser := strings.CutPrefix(r.Subject, userPrefix)
-	if isForUser && ownName(name) != "" {
+	if isForUser && rulepath.OwnName(name) != "" {
 		for i, s := range segments {
-			if s == ownSegment {
+			if s == rulepath.Own {
 				segments[i] = name
 			}
 		}
@@ -69,10 +71,10 @@ func (l *linter) coveringEntries(r Rule, f func(entry)) {
 		if n.param != 0 && s != "" {
 			visit(n.param, depth+1)
 		}
-		if n.own != 0 && (s == ownSegment || isForUser && s != "" && s == ownName(name)) {
+		if n.own != 0 && (s == rulepath.Own || isForUser && s != "" && s == rulepath.OwnName(name)) {
 			visit(n.own, depth+1)
 		}
-		if isParam(s) {
+		if rulepath.IsParam(s) {
 			return
 		}
 		if id := l.segments.find(s); id != noID {

@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"github.com/mtlsguard/mtlsguard/internal/policycache"
+	"github.com/mtlsguard/mtlsguard/internal/rulepath"
 	"github.com/mtlsguard/mtlsguard/reason"
 )
 
@@ -101,12 +102,12 @@ func (e *Engine) find(c *caller, method, path string) (rule uint32) {
 		return noID
 	}
 	var s search // and no literal, which would be built beside it
-	s.method, s.user, s.own, s.groups = e.vocabulary.bit(method), ownName(c.user), c.own, c.groups
+	s.method, s.user, s.own, s.groups = e.vocabulary.bit(method), rulepath.OwnName(c.user), c.own, c.groups
 	s.allow, s.deny = noID, noID
 	if s.method == 0 || s.own == noID && len(s.groups) == 0 {
 		return noID
 	}
-	if path == starPath {
+	if path == rulepath.Star {
 		for _, root := range [2]uint32{e.anyPort, c.root} {
 			if n := e.child(root, starSegment); n != 0 {
 				e.match(&s, e.nodes[n].end)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/mtlsguard/mtlsguard/identity"
 	"github.com/mtlsguard/mtlsguard/internal/escape"
+	"github.com/mtlsguard/mtlsguard/internal/rulepath"
 	"github.com/mtlsguard/mtlsguard/reason"
 )
 
@@ -87,14 +88,14 @@ func (x *Explanation) sentence() string {
 func (e *Engine) explainRules(r Request, groups []string) (lines []Line, omitted int) {
 	type candidate struct{ rule, misses int }
 	var all []candidate
-	unambiguous := r.Path == starPath || isUnambiguous(r.Path)
+	unambiguous := r.Path == rulepath.Star || rulepath.IsUnambiguous(r.Path)
 	for i := range e.rules.len() {
 		rule := e.rule(i)
 		misses := 0
 		for _, ok := range []bool{
 			matchPort(r.Port, rule.Port),
 			e.vocabulary.matchMethod(r.Method, rule.Method),
-			unambiguous && matchPath(rule.Path, r.Path, r.User),
+			unambiguous && rulepath.Match(rule.Path, r.Path, r.User),
 		} {
 			if !ok {
 				misses++
@@ -124,7 +125,7 @@ func (e *Engine) explainRule(i int, r Request, groups []string) Line {
 		{"subject", rule.Subject, userPrefix + r.User, hasSubject(rule.Subject, r.User, groups), ""},
 		{"port", rule.Port, r.Port, matchPort(r.Port, rule.Port), ""},
 		{"method", rule.Method, r.Method, e.vocabulary.matchMethod(r.Method, rule.Method), ""},
-		{"path", rule.Path, r.Path, matchPath(rule.Path, r.Path, r.User), noteOnPath(rule.Path, r.User)},
+		{"path", rule.Path, r.Path, rulepath.Match(rule.Path, r.Path, r.User), noteOnPath(rule.Path, r.User)},
 	}}
 	l.Matches = !slices.ContainsFunc(l.Fields, func(f field) bool { return !f.Matches })
 	if group, ok := strings.CutPrefix(rule.Subject, groupPrefix); ok && l.Fields[0].Matches {
@@ -140,7 +141,7 @@ func (e *Engine) hints(r Request) []string {
 	if e.vocabulary.bit(r.Method) == 0 {
 		out = append(out, "the method "+printable(r.Method)+" is not known, so no rule matches it")
 	}
-	if r.Path != starPath && !isUnambiguous(r.Path) {
+	if r.Path != rulepath.Star && !rulepath.IsUnambiguous(r.Path) {
 		out = append(out, "the path "+printable(r.Path)+" is ambiguous, so no rule matches it")
 	}
 	if e.vocabulary.limited && !slices.Contains(e.vocabulary.ports, r.Port) {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/identity"
+	"github.com/mtlsguard/mtlsguard/internal/rulepath"
 )
 
 // Lint returns the lines that are probably wrong: rules that never have an effect,
@@ -69,7 +70,7 @@ func (l *linter) addRule(i int, wrong, hint string) {
 // checkEffect reports a rule that has no effect.
 func (l *linter) checkEffect(i int, r Rule) {
 	mask, _, _ := l.vocabulary.mask(r.Method)
-	if r.Path == starPath && mask&^bitOPTIONS != 0 {
+	if r.Path == rulepath.Star && mask&^bitOPTIONS != 0 {
 		l.addRule(i, "the path * is only the target of OPTIONS *", "write /* for every path")
 	}
 	own := l.subject(r.Subject)

@@ -4,6 +4,7 @@ import (
 	"io"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/mtlsguard/mtlsguard/internal/escape"
 )
@@ -104,6 +105,8 @@ func isPlain(s string) bool {
 	}
 	return true
 }
+
+func hasControl(s string) bool { return !isPlain(s) && strings.ContainsFunc(s, unicode.IsControl) }
 
 // The forms of the two types of line, for hints.
 const (

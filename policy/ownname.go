@@ -5,30 +5,17 @@ import (
 	"strings"
 
 	"github.com/mtlsguard/mtlsguard/identity"
-	"github.com/mtlsguard/mtlsguard/internal/username"
+	"github.com/mtlsguard/mtlsguard/internal/rulepath"
 )
 
-// ownSegment is the segment of a rule that matches the caller's own user name.
-const ownSegment = username.Variable
-
-// ownName returns the name that {user} matches in a request of a user. It is "" for the
-// anonymous user, whom {user} never matches: otherwise /users/Default would be a path of
-// its own for callers without a certificate.
-func ownName(user string) string {
-	if user == identity.Default {
-		return ""
-	}
-	return user
-}
-
 // hasOwnSegment reports whether the path of a checked rule contains {user}.
-func hasOwnSegment(path string) bool { return strings.Contains(path, ownSegment) }
+func hasOwnSegment(path string) bool { return strings.Contains(path, rulepath.Own) }
 
 // similarToOwn returns the segment of a path that differs from {user} in case alone, or
 // "".
 func similarToOwn(path string) string {
 	for segment := range strings.SplitSeq(path, "/") {
-		if segment != ownSegment && strings.EqualFold(segment, ownSegment) {
+		if segment != rulepath.Own && strings.EqualFold(segment, rulepath.Own) {
 			return segment
 		}
 	}
@@ -39,7 +26,7 @@ func similarToOwn(path string) string {
 // means something else. It returns "" for other paths.
 func noteOnPath(path, user string) string {
 	switch similar := similarToOwn(path); {
-	case hasOwnSegment(path) && ownName(user) == "":
+	case hasOwnSegment(path) && rulepath.OwnName(user) == "":
 		return "{user} is the caller's own user name, and never matches the anonymous user " + identity.Default
 	case hasOwnSegment(path):
 		return "{user} is the caller's own user name, here " + user
@@ -63,7 +50,7 @@ func (l *linter) checkOwnSegment(i int, r Rule) {
 	case l.isAnonymous(r.Subject):
 		l.addRule(i, "this rule never matches: {user} is the caller's own user name, and "+r.Subject+" is the anonymous user alone", anySegment)
 	case isForUser:
-		l.addRule(i, "{user} is the caller's own user name: in a rule for "+r.Subject+" it is always "+name, "write "+strings.ReplaceAll(r.Path, ownSegment, name))
+		l.addRule(i, "{user} is the caller's own user name: in a rule for "+r.Subject+" it is always "+name, "write "+strings.ReplaceAll(r.Path, rulepath.Own, name))
 	case r.Effect == Deny:
 		l.addRule(i, "{user} is the caller's own user name: this rule denies each caller only the path with their own name", anySegment)
 	default:

@@ -5,6 +5,7 @@ import (
 
 	"github.com/mtlsguard/mtlsguard/identity"
 	"github.com/mtlsguard/mtlsguard/internal/escape"
+	"github.com/mtlsguard/mtlsguard/internal/rulepath"
 )
 
 // Rule is one p line of a policy. The package comment has the grammar of each field.
@@ -34,9 +35,8 @@ type Member struct {
 
 // Limits that are not settings: they bound the cost of one decision.
 const (
-	maxNesting  = 32   // groups inside groups
-	maxGroups   = 1024 // groups of one user, nested ones included
-	maxSegments = 32   // segments of a path in a rule
+	maxNesting = 32   // groups inside groups
+	maxGroups  = 1024 // groups of one user, nested ones included
 )
 
 // The two types of line.
@@ -80,7 +80,7 @@ func (c *checker) checkRule(r *Rule, i int) bool {
 	reject(c.vocabulary.checkPort(r.Port))
 	_, wrong, hint := c.vocabulary.mask(r.Method)
 	reject(wrong, hint)
-	reject(checkPath(r.Path))
+	reject(rulepath.Check(r.Path))
 	reject(checkEffect(r.Effect))
 	return c.count() == before
 }

@@ -3,17 +3,19 @@ package policy
 import (
 	"slices"
 	"unicode/utf8"
+
+	"github.com/mtlsguard/mtlsguard/internal/rulepath"
 )
 
 // search is one request on its way through a tree.
 type search struct {
 	path   string
-	ends   [maxSegments]uint32 // of the segments in path; those beyond maxSegments are not kept
-	known  [maxSegments]uint32 // what is known of each segment; see search.id
-	count  int                 // of all segments
-	empty  bool                // the last segment is empty
-	user   string              // what {user} matches, or ""
-	isOwn  uint32              // bit i: segment i is the user
+	ends   [rulepath.MaxSegments]uint32 // of the segments in path; those beyond rulepath.MaxSegments are not kept
+	known  [rulepath.MaxSegments]uint32 // what is known of each segment; see search.id
+	count  int                          // of all segments
+	empty  bool                         // the last segment is empty
+	user   string                       // what {user} matches, or ""
+	isOwn  uint32                       // bit i: segment i is the user
 	method uint32
 	own    uint32   // the user's own subject, or noID
 	groups []uint32 // the subjects of the user's groups
@@ -48,7 +50,7 @@ const (
 var byteKinds = func() (kinds [256]uint8) {
 	for b := range kinds {
 		switch {
-		case isForbidden(byte(b)): // fewer than 256
+		case rulepath.IsForbidden(byte(b)): // fewer than 256
 			kinds[b] = forbidden
 		case b >= utf8.RuneSelf:
 			kinds[b] = nonASCII
@@ -59,7 +61,7 @@ var byteKinds = func() (kinds [256]uint8) {
 }()
 
 // split finds the segments of a path, and reports whether the path is unambiguous. No
-// rule matches an ambiguous path. It agrees with isUnambiguous; both exist because one
+// rule matches an ambiguous path. It agrees with rulepath.IsUnambiguous; both exist because one
 // walk over the path does both here.
 func (s *search) split(path string) bool {
 	if path == "" || path[0] != '/' {
@@ -89,9 +91,9 @@ func (s *search) split(path string) bool {
 		case ".", "..":
 			return false
 		case s.user:
-			s.isOwn |= 1 << s.count // a shift beyond maxSegments is 0
+			s.isOwn |= 1 << s.count // a shift beyond rulepath.MaxSegments is 0
 		}
-		if s.count < maxSegments {
+		if s.count < rulepath.MaxSegments {
 			s.ends[s.count] = uint32(i) // net/http bounds a path
 		}
 		s.count++
@@ -101,7 +103,7 @@ func (s *search) split(path string) bool {
 
 // walk visits the nodes below one, at a depth, that the path reaches. It forks where
 // several of {name}, {user} and a literal match. Each node has one parent, so no node is visited
-// twice: a walk costs at most the number of nodes, and goes at most maxSegments deep.
+// twice: a walk costs at most the number of nodes, and goes at most rulepath.MaxSegments deep.
 func (e *Engine) walk(s *search, at uint32, depth int) {
 	for ; ; depth++ {
 		n := &e.nodes[at]
@@ -110,7 +112,7 @@ func (e *Engine) walk(s *search, at uint32, depth int) {
 			return
 		}
 		e.match(s, n.below) // at least one segment follows, even if it is empty
-		if depth == maxSegments {
+		if depth == rulepath.MaxSegments {
 			return // no rule is deeper
 		}
 		literal := uint32(0)

@@ -29,7 +29,7 @@ func New(raw []byte, signatures []Signature, open OpenFunc) (*Generation, error)
 	if len(signatures) > maxSignatures {
 		return nil, fmt.Errorf("there are %d signatures, and at most %d are allowed", len(signatures), maxSignatures)
 	}
-	m, err := ParseManifest(raw)
+	m, err := parseManifest(raw)
 	if err != nil {
 		return nil, err
 	}

@@ -51,9 +51,9 @@ type File struct {
 	SHA256 Digest `json:"sha256"` // of the content
 }
 
-// ParseManifest reads and checks a manifest. Unknown keys, keys that occur twice and other formats
+// parseManifest reads and checks a manifest. Unknown keys, keys that occur twice and other formats
 // are errors: a node that does not know what a key means cannot apply the generation.
-func ParseManifest(raw []byte) (Manifest, error) {
+func parseManifest(raw []byte) (Manifest, error) {
 	var m Manifest
 	if len(raw) > MaxManifest {
 		return m, fmt.Errorf("the manifest has more than %d KiB", MaxManifest>>10)

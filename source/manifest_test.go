@@ -18,7 +18,7 @@ const (
 // Each row spoils one property of a manifest that is read.
 func TestWrongManifestsAreRefused(t *testing.T) {
 	t.Parallel()
-	if _, err := source.ParseManifest([]byte(oneManifest)); err != nil {
+	if _, err := source.New([]byte(oneManifest), nil, nil); err != nil {
 		t.Fatal(err)
 	}
 	many := make([]string, source.MaxFiles+1)
@@ -79,7 +79,7 @@ func TestWrongManifestsAreRefused(t *testing.T) {
 			if raw == oneManifest {
 				t.Fatal("nothing was spoiled")
 			}
-			if _, err := source.ParseManifest([]byte(raw)); err == nil || !strings.Contains(err.Error(), x.want) {
+			if _, err := source.New([]byte(raw), nil, nil); err == nil || !strings.Contains(err.Error(), x.want) {
 				t.Errorf("%v, want %q", err, x.want)
 			}
 		})
@@ -92,19 +92,22 @@ func FuzzParseManifest(f *testing.F) {
 	f.Add([]byte(`{"format":2}`))
 	f.Add([]byte(`{"format":1,"files":[{"name":"a"},{"NAME":"b"}]}`))
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		m, err := source.ParseManifest(raw)
+		g, err := source.New(raw, nil, nil)
 		if err != nil {
 			return
 		}
-		again, err := json.Marshal(m)
+		again, err := json.Marshal(g.Manifest)
 		if err != nil {
 			t.Fatal(err)
 		}
-		n, err := source.ParseManifest(again)
+		second, err := source.New(again, nil, nil)
 		if err != nil && len(again) <= source.MaxManifest {
 			t.Fatalf("%s: %v", again, err)
 		}
-		if err == nil && (m.Number != n.Number || m.Parent != n.Parent || len(m.Files) != len(n.Files)) {
+		if err != nil {
+			return
+		}
+		if m, n := g.Manifest, second.Manifest; m.Number != n.Number || m.Parent != n.Parent || len(m.Files) != len(n.Files) {
 			t.Errorf("%+v, then %+v", m, n)
 		}
 	})

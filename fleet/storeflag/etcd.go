@@ -32,7 +32,7 @@ func openEtcd(_ context.Context, f *Flags, fleet string) (source.Store, func(), 
 	c := clientv3.Config{Username: u.User.Username()}
 	c.Password, _ = u.User.Password()
 	protocol := "http://"
-	if f.Scheme() == "etcds" {
+	if f.scheme() == "etcds" {
 		protocol = "https://"
 		if c.TLS, err = f.tls(); err != nil {
 			return nil, nil, err

@@ -25,11 +25,9 @@ type Flags struct {
 	StoreReplicas int    `env:"MTLSGUARD_STORE_REPLICAS" placeholder:"N" help:"For NATS: how many servers hold the buckets, which the first commit makes: 1, 3 or 5. Default: 1."`
 }
 
-// Opener opens a store of a fleet. Its error is an error in the flags.
-type Opener func(ctx context.Context, f *Flags, fleet string) (s source.Store, end func(), err error)
-
-// Openers are the kinds of stores by the scheme of their URL. The empty one is a folder.
-var Openers = map[string]Opener{"": openFolder, "file": openFolder}
+// Openers open the stores of each scheme of a URL. The empty one is a folder. Their errors are errors
+// in the flags.
+var Openers = map[string]func(ctx context.Context, f *Flags, fleet string) (s source.Store, end func(), err error){"": openFolder, "file": openFolder}
 
 // Schemes returns the schemes of Openers, for people.
 func Schemes() string {
@@ -43,8 +41,8 @@ func Schemes() string {
 	return strings.Join(out, ", ")
 }
 
-// Scheme returns the scheme of the store's URL. The name of a folder has none.
-func (f *Flags) Scheme() string {
+// scheme returns the scheme of the store's URL. The name of a folder has none.
+func (f *Flags) scheme() string {
 	scheme, _, found := strings.Cut(f.Store, ":")
 	if !found || strings.ContainsAny(scheme, "/.\\") || len(scheme) < 2 {
 		return ""
@@ -57,14 +55,14 @@ func (f *Flags) Open(ctx context.Context, fleet string) (s source.Store, end fun
 	if f.Store == "" {
 		return nil, nil, console.UsageError("--store is missing", "--store URL, or MTLSGUARD_STORE in the environment")
 	}
-	open := Openers[f.Scheme()]
+	open := Openers[f.scheme()]
 	if open == nil {
-		return nil, nil, console.UsageError("--store: "+escape.Quote(f.Scheme(), escape.Short)+" is not the scheme of a store", "--store with the name of a folder, or a URL with "+Schemes())
+		return nil, nil, console.UsageError("--store: "+escape.Quote(f.scheme(), escape.Short)+" is not the scheme of a store", "--store with the name of a folder, or a URL with "+Schemes())
 	}
 	if err := f.checkPassword(); err != nil {
 		return nil, nil, err
 	}
-	if f.Scheme() != "" && f.Scheme() != "file" && fleet == "" {
+	if f.scheme() != "" && f.scheme() != "file" && fleet == "" {
 		return nil, nil, console.UsageError("--fleet is missing: such a store may hold several fleets", "--fleet NAME, or MTLSGUARD_FLEET in the environment, or fleet in the block source of mtlsguard.yaml")
 	}
 	return open(ctx, f, fleet)
@@ -73,7 +71,7 @@ func (f *Flags) Open(ctx context.Context, fleet string) (s source.Store, end fun
 // checkPassword rejects a URL with a password on the command line.
 func (f *Flags) checkPassword() error {
 	u, err := url.Parse(f.Store)
-	if f.Scheme() == "" || f.Store == os.Getenv("MTLSGUARD_STORE") {
+	if f.scheme() == "" || f.Store == os.Getenv("MTLSGUARD_STORE") {
 		return nil
 	}
 	hint := "put the URL into the environment variable MTLSGUARD_STORE, and leave --store out"

@@ -15,7 +15,7 @@ import (
 // openFolder opens a store in a folder.
 func openFolder(_ context.Context, f *Flags, _ string) (source.Store, func(), error) {
 	path := f.Store
-	if f.Scheme() == "file" {
+	if f.scheme() == "file" {
 		u, err := url.Parse(f.Store)
 		switch {
 		case err != nil, u.Host != "" && u.Host != "localhost", u.RawQuery != "", u.Fragment != "":

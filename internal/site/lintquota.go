@@ -8,6 +8,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/identity"
 	"github.com/mtlsguard/mtlsguard/internal/config"
+	"github.com/mtlsguard/mtlsguard/internal/rulepath"
 	"github.com/mtlsguard/mtlsguard/policy"
 )
 
@@ -80,7 +81,7 @@ func (x *linter) subjectsOf(group string) map[string]bool {
 // allowsAny reports whether a rule for one of the subjects allows a request on the path of the
 // quota. It leaves deny rules out.
 func (x *linter) allowsAny(q config.Quota, subjects map[string]bool) bool {
-	path, _ := policy.ParsePath(q.Path.Value) // an error only for ""
+	path, _ := rulepath.Parse(q.Path.Value) // an error only for ""
 	return slices.ContainsFunc(x.rules, func(r policy.Rule) bool {
 		if r.Effect != policy.Allow || subjects != nil && !subjects[r.Subject] {
 			return false
@@ -88,7 +89,7 @@ func (x *linter) allowsAny(q config.Quota, subjects map[string]bool) bool {
 		if q.Path.Value == "" {
 			return true
 		}
-		allowed, err := policy.ParsePath(r.Path)
+		allowed, err := rulepath.Parse(r.Path)
 		return err == nil && allowed.Overlaps(path)
 	})
 }

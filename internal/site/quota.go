@@ -3,8 +3,8 @@ package site
 import (
 	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/internal/config"
+	"github.com/mtlsguard/mtlsguard/internal/rulepath"
 	"github.com/mtlsguard/mtlsguard/middleware"
-	"github.com/mtlsguard/mtlsguard/policy"
 )
 
 // quotas returns the quotas for the guard. Package config has checked all but the paths.
@@ -12,7 +12,7 @@ func (l *loader) quotas(path string, f *config.File) []middleware.Quota {
 	var out []middleware.Quota
 	for _, q := range f.Quotas {
 		if q.Path.Value != "" {
-			if _, err := policy.ParsePath(q.Path.Value); err != nil {
+			if _, err := rulepath.Parse(q.Path.Value); err != nil {
 				at := q.Path.In(path)
 				for _, e := range configerror.All(err) {
 					at.What, at.Hint = e.What, e.Hint

@@ -36,7 +36,7 @@ func FuzzPending(f *testing.F) {
 			return
 		}
 		defer end()
-		if m, err := source.ParseManifest(g.Raw); err != nil || m.Number != g.Manifest.Number {
+		if raw, err := source.New(g.Raw, nil, nil); err != nil || raw.Manifest.Number != g.Manifest.Number {
 			t.Errorf("%v", err)
 		}
 		for _, file := range g.Manifest.Files {

@@ -1,4 +1,6 @@
-package policy
+// Package rulepath has the grammar of the paths in rules and quotas: it checks them, and matches
+// them with the paths of requests.
+package rulepath
 
 import (
 	"strconv"
@@ -7,14 +9,21 @@ import (
 	"unicode/utf8"
 
 	"github.com/mtlsguard/mtlsguard/internal/escape"
+	"github.com/mtlsguard/mtlsguard/internal/username"
 )
 
-// starPath is the target of OPTIONS *. As a rule's path it matches nothing else.
-const starPath = "*"
+const (
+	// Star is the target of OPTIONS *. As a rule's path it matches nothing else.
+	Star = "*"
+	// Own is the segment of a rule that matches the caller's own user name.
+	Own = username.Variable
+	// MaxSegments bounds the segments of a rule's path, and so the cost of one decision.
+	MaxSegments = 32
+)
 
-// checkPath returns the error in a rule's path and a hint, or "".
-func checkPath(path string) (wrong, hint string) {
-	if path == starPath {
+// Check returns the error in a rule's path and a hint, or "".
+func Check(path string) (wrong, hint string) {
+	if path == Star {
 		return "", ""
 	}
 	if path == "" {
@@ -83,8 +92,8 @@ func checkSegments(path string) (wrong, hint string) {
 		if wrong, hint := checkSegment(segment, !more); wrong != "" {
 			return wrong, hint
 		}
-		if n++; n > maxSegments {
-			return "has more than " + strconv.Itoa(maxSegments) + " segments", "end it earlier, with /*"
+		if n++; n > MaxSegments {
+			return "has more than " + strconv.Itoa(MaxSegments) + " segments", "end it earlier, with /*"
 		}
 		if !more {
 			return "", ""
@@ -107,14 +116,14 @@ func checkSegment(segment string, last bool) (wrong, hint string) {
 		return "contains the segment " + escape.Quote(segment, escape.Short), "write {user} for the caller's own user name, or another name, such as {id}, for any one segment"
 	case strings.HasPrefix(segment, ":"):
 		return "contains the segment " + escape.Quote(segment, escape.Short), "write {" + strings.TrimPrefix(segment, ":") + "} for one segment"
-	case strings.ContainsAny(segment, "{}") && !isParam(segment):
+	case strings.ContainsAny(segment, "{}") && !IsParam(segment):
 		return "contains the segment " + escape.Quote(segment, escape.Short), "one segment is {name}: braces around the whole segment, and a name of letters, digits, _ and -; {user} is the caller's own user name"
 	}
 	return "", ""
 }
 
-// isParam reports whether a rule's segment is {name}, {user} included.
-func isParam(segment string) bool {
+// IsParam reports whether a rule's segment is {name}, {user} included.
+func IsParam(segment string) bool {
 	if len(segment) < 3 || segment[0] != '{' || segment[len(segment)-1] != '}' {
 		return false
 	}
@@ -139,68 +148,4 @@ func percentEscape(s string) int {
 	return -1
 }
 
-func hasControl(s string) bool { return !isPlain(s) && strings.ContainsFunc(s, unicode.IsControl) }
-
-// matchPath reports whether the path of a checked rule covers the path of a user's
-// request. Casbin and Explain call it. Decide comes to the same answer by the tree.
-func matchPath(rule, path, user string) bool {
-	if rule == starPath || path == starPath {
-		return rule == path
-	}
-	return isUnambiguous(path) && matchSegments(rule, path, user)
-}
-
-// matchSegments is matchPath for an unambiguous path.
-func matchSegments(rule, path, user string) bool {
-	rule, path = rule[1:], path[1:]
-	for {
-		want, ruleRest, ruleMore := strings.Cut(rule, "/")
-		got, pathRest, pathMore := strings.Cut(path, "/")
-		switch {
-		case want == "*":
-			return true
-		case want == ownSegment:
-			if got == "" || got != ownName(user) {
-				return false
-			}
-		case isParam(want):
-			if got == "" {
-				return false
-			}
-		case want != got:
-			return false
-		}
-		if !ruleMore || !pathMore {
-			return ruleMore == pathMore
-		}
-		rule, path = ruleRest, pathRest
-	}
-}
-
-// isForbidden reports whether a byte of a request's path makes the path ambiguous:
-// control characters, and the backslash, which some servers take for a slash.
-func isForbidden(b byte) bool { return b < 0x20 || b == 0x7f || b == '\\' }
-
-// isUnambiguous reports whether all servers read a request's path alike. The guard refuses other
-// paths before the policy decides. No rule matches them either, so that an Engine without a guard
-// in front fails closed.
-func isUnambiguous(path string) bool {
-	if path == "" || path[0] != '/' || !utf8.ValidString(path) {
-		return false
-	}
-	for i := range len(path) {
-		if isForbidden(path[i]) {
-			return false
-		}
-	}
-	for rest := path[1:]; ; {
-		segment, after, more := strings.Cut(rest, "/")
-		if segment == "." || segment == ".." || segment == "" && more {
-			return false
-		}
-		if !more {
-			return true
-		}
-		rest = after
-	}
-}
+func hasControl(s string) bool { return strings.ContainsFunc(s, unicode.IsControl) }

@@ -1,9 +1,9 @@
-package policy_test
+package rulepath_test
 
 import (
 	"testing"
 
-	"github.com/mtlsguard/mtlsguard/policy"
+	"github.com/mtlsguard/mtlsguard/internal/rulepath"
 )
 
 func TestPathPatternsMatchAsRulesDo(t *testing.T) {
@@ -18,7 +18,7 @@ func TestPathPatternsMatchAsRulesDo(t *testing.T) {
 		{"/u/{user}", "/u/alice", "alice", true}, {"/u/{user}", "/u/bob", "alice", false}, {"/u/{user}", "/u/Default", "Default", false},
 		{"/a", "", "alice", false}, {"/a", "a", "alice", false},
 	} {
-		p, err := policy.ParsePath(row.pattern)
+		p, err := rulepath.Parse(row.pattern)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -26,10 +26,10 @@ func TestPathPatternsMatchAsRulesDo(t *testing.T) {
 			t.Errorf("%s matches %s of %s: %t", row.pattern, row.path, row.user, got)
 		}
 	}
-	if (policy.PathPattern{}).Matches("/", "alice") {
+	if (rulepath.Pattern{}).Matches("/", "alice") {
 		t.Error("the zero value matches")
 	}
-	if _, err := policy.ParsePath("a"); err == nil {
+	if _, err := rulepath.Parse("a"); err == nil {
 		t.Error("no error for a path without a slash")
 	}
 }
@@ -43,8 +43,8 @@ func TestPathPatternsOverlap(t *testing.T) {
 		{"/*", "/a/b", true}, {"/a", "/a", true}, {"/a", "/b", false}, {"/a/*", "/a", false}, {"/a/*", "/{x}/b", true}, {"/a/{x}", "/{y}/b", true},
 		{"/a/{x}", "/a/", false}, {"/a/{user}/c", "/a/b/*", true}, {"/a/b", "/a/b/c", false}, {"*", "/*", false}, {"*", "*", true}, {"/a/*", "/b/*", false},
 	} {
-		a, errA := policy.ParsePath(row.a)
-		b, errB := policy.ParsePath(row.b)
+		a, errA := rulepath.Parse(row.a)
+		b, errB := rulepath.Parse(row.b)
 		if errA != nil || errB != nil {
 			t.Fatal(errA, errB)
 		}
