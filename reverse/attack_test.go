@@ -69,11 +69,12 @@ type target struct {
 
 // run carries out an attack on a connection of its own and returns the state of the connection
 // afterwards. A next request after a complete one must be answered, unless the answer before
-// it announced the end of the connection.
-func (a attack) run(addr, way, id string) (string, error) {
+// it announced the end of the connection. Attacks share sessions: whole handshakes would take most
+// of their time.
+func (a attack) run(addr string, sessions tls.ClientSessionCache, way, id string) (string, error) {
 	a.before, a.after = strings.ReplaceAll(a.before, "NNNNNN", id), strings.ReplaceAll(a.after, "NNNNNN", id)
 	config := clientConfig(alice)
-	config.NextProtos = []string{"http/1.1"}
+	config.NextProtos, config.ClientSessionCache = []string{"http/1.1"}, sessions
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	raw, err := (&tls.Dialer{Config: config}).DialContext(ctx, "tcp", addr)

@@ -42,7 +42,7 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
-	testkit.AllowParallel(8)
+	testkit.AllowParallel(24)
 	os.Exit(m.Run())
 }
 

@@ -16,7 +16,7 @@ import (
 // figures.
 func TestMemoryOfAFullTunnelIsBounded(t *testing.T) {
 	t.Parallel()
-	streams := 100
+	streams := 50
 	if *full {
 		streams = 250 // as many as a tunnel has
 	}

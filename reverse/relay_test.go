@@ -15,7 +15,8 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// relay is a network that can start to drop all packets.
+// relay is a network that can start to drop all packets. A connection that begins meanwhile is
+// established afterwards, as TCP repeats its first packet.
 type relay struct {
 	addr      string
 	blackhole atomic.Bool
@@ -30,6 +31,9 @@ func newRelay(tb testing.TB, to string) *relay {
 			a, err := l.Accept()
 			if err != nil {
 				return
+			}
+			for r.blackhole.Load() {
+				time.Sleep(time.Millisecond)
 			}
 			b, err := net.Dial("tcp", to)
 			if err != nil {

@@ -197,7 +197,7 @@ func TestPlaceOfASlowReaderIsGivenBack(t *testing.T) {
 	t.Parallel()
 	onBothVersions(t, func(t *testing.T, h2 bool) { // HTTP/2: the caller sends no WINDOW_UPDATE
 		d := newDMZ(t, func(_ *reverse.GatewayConfig, external, _ *ports.Config) {
-			external.Limits.Idle = 500 * time.Millisecond
+			external.Limits.Idle, external.Listen = 2*time.Second, listenSmall
 		})
 		startConnected(t, d.serverConfig(t, orders, newTestHandler(), "orders"))
 		callWithoutReading(t, d, bob, h2, "", 5)

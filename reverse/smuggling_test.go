@@ -185,6 +185,7 @@ func TestBodiesNeverBecomeRequests(t *testing.T) {
 	for _, p := range newTargets(t, w) {
 		t.Run(p.name, func(t *testing.T) {
 			t.Parallel()
+			sessions := tls.NewLRUClientSessionCache(1)
 			var all sync.WaitGroup
 			next := make(chan func())
 			for range 24 { // most of them wait
@@ -200,12 +201,12 @@ func TestBodiesNeverBecomeRequests(t *testing.T) {
 						next <- func() {
 							id := fmt.Sprintf("%06d", sent.Add(1))
 							names.Store(id, p.name+", "+way+", "+a.name)
-							how, err := a.run(p.addr, way, id)
+							how, err := a.run(p.addr, sessions, way, id)
 							for range 2 { // a busy machine may miss a deadline of the port; a defect fails twice
 								if err == nil {
 									break
 								}
-								how, err = a.run(p.addr, way, id)
+								how, err = a.run(p.addr, sessions, way, id)
 							}
 							// A full-duplex handler that has sent its answer cannot announce
 							// the end of the connection. The connection ends if the rest of the
