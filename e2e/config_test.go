@@ -147,7 +147,7 @@ var binaries string
 func TestMain(m *testing.M) {
 	flag.Parse()
 	if flag.Lookup("test.fuzz").Value.String() == "" && flag.Lookup("test.parallel").Value.String() == strconv.Itoa(runtime.GOMAXPROCS(0)) {
-		_ = flag.Set("test.parallel", "16") // most of these tests wait for a watcher
+		_ = flag.Set("test.parallel", "24") // most of these tests wait for a watcher
 	}
 	debug.SetGCPercent(400) // the tests allocate much and keep little
 	var err error
