@@ -2,12 +2,12 @@ package middleware
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/identity"
+	"github.com/mtlsguard/mtlsguard/internal/configname"
 	"github.com/mtlsguard/mtlsguard/internal/errorlist"
 	"github.com/mtlsguard/mtlsguard/internal/quota"
 	"github.com/mtlsguard/mtlsguard/internal/rulepath"
@@ -96,12 +96,10 @@ const (
 // builtInGroups are the groups that every policy has.
 var builtInGroups = []string{identity.Everybody, identity.Authenticated, identity.Anonymous}
 
-var quotaName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
-
 // check adds the errors of the quota.
 func (q Quota) check(add func(what, hint string)) (path rulepath.Pattern) {
-	if !quotaName.MatchString(q.Name) {
-		add(fmt.Sprintf("Name: %q is not the name of a quota", q.Name), "begin with a letter or digit; letters, digits and . _ - may follow, at most 64 characters")
+	if !configname.Valid(q.Name) {
+		add(fmt.Sprintf("Name: %q is not the name of a quota", q.Name), configname.Hint)
 	}
 	if q.Group != "" && !username.IsName(q.Group) {
 		add(fmt.Sprintf("Group: %q is not the name of a group", q.Group), username.Hint)

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,6 +12,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/mtlsguard/mtlsguard/identity"
+	"github.com/mtlsguard/mtlsguard/internal/configname"
 	"github.com/mtlsguard/mtlsguard/internal/hostname"
 	"github.com/mtlsguard/mtlsguard/internal/method"
 	"github.com/mtlsguard/mtlsguard/internal/systemd"
@@ -49,10 +49,6 @@ type Port struct {
 // gateways, or of servers that register and carry callers through tunnels.
 func (p Port) BehindGateways() bool { return p.Forwarded != nil || p.Registration != nil }
 
-const portNameHint = "begin with a letter or digit; letters, digits and . _ - may follow, at most 64 characters"
-
-var portName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
-
 // unique rejects a value that another port has.
 func (p *parser) unique(n *yaml.Node, seen map[string]int, key, value string) {
 	if line, twice := seen[value]; twice {
@@ -70,8 +66,8 @@ func (p *parser) port(n *yaml.Node) Port {
 		return out // reported by Map
 	}
 	out.Name, out.Listen = p.Text(m["name"], "name"), p.Text(m["listen"], "listen")
-	if !portName.MatchString(out.Name) {
-		p.Say(at(m["name"], n), fmt.Sprintf("name: %q is not a port name", out.Name), portNameHint)
+	if !configname.Valid(out.Name) {
+		p.Say(at(m["name"], n), fmt.Sprintf("name: %q is not a port name", out.Name), configname.Hint)
 	} else {
 		p.unique(m["name"], p.names, "name", out.Name)
 	}

@@ -9,6 +9,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/mtlsguard/mtlsguard/internal/configname"
 	"github.com/mtlsguard/mtlsguard/internal/username"
 )
 
@@ -25,10 +26,9 @@ type Quota struct {
 }
 
 const (
-	rateHint      = "write a number and s, m or h, such as 100/s, 10/m or 1000/h"
-	maxRate       = 1_000_000 // requests a second
-	maxBurstTime  = 366 * 24 * time.Hour
-	quotaNameHint = portNameHint
+	rateHint     = "write a number and s, m or h, such as 100/s, 10/m or 1000/h"
+	maxRate      = 1_000_000 // requests a second
+	maxBurstTime = 366 * 24 * time.Hour
 )
 
 func (p *parser) quotas(n *yaml.Node) []Quota {
@@ -56,8 +56,8 @@ func (p *parser) quota(n *yaml.Node) Quota {
 		return out // reported by Map
 	}
 	out.Name, out.Group, out.Path = p.Text(m["name"], "name"), p.scalar(m["group"], "group"), p.scalar(m["path"], "path")
-	if !portName.MatchString(out.Name) {
-		p.Say(at(m["name"], n), fmt.Sprintf("name: %q is not the name of a quota", out.Name), quotaNameHint)
+	if !configname.Valid(out.Name) {
+		p.Say(at(m["name"], n), fmt.Sprintf("name: %q is not the name of a quota", out.Name), configname.Hint)
 	}
 	if m["group"] != nil && !username.IsName(out.Group.Value) {
 		p.Say(m["group"], fmt.Sprintf("group: %q is not the name of a group", out.Group.Value), username.Hint)

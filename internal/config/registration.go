@@ -2,10 +2,10 @@ package config
 
 import (
 	"fmt"
-	"regexp"
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/mtlsguard/mtlsguard/internal/configname"
 	"github.com/mtlsguard/mtlsguard/internal/hostname"
 	"github.com/mtlsguard/mtlsguard/ports"
 	"github.com/mtlsguard/mtlsguard/trust"
@@ -26,10 +26,6 @@ type Service struct {
 	Pins  []trust.Digest
 	Names []string // DNS names in certificates, in lower case
 }
-
-var (
-	serviceName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$`)
-)
 
 // Keys that have no effect on a port without users.
 var (
@@ -66,7 +62,7 @@ func (p *parser) registration(out *Port, m map[string]*yaml.Node) {
 	}
 	k := p.Map(n, "registration", "services", "upgrades", "caller_share")
 	for _, u := range p.scalars(k["upgrades"], "upgrades") {
-		if !serviceName.MatchString(u.Value) {
+		if !configname.ValidService(u.Value) {
 			p.Say(u.node, fmt.Sprintf("upgrades: %q is not a protocol", u.Value), "write protocol names, such as [websocket]")
 		}
 		r.Upgrades = append(r.Upgrades, u.Value)
@@ -95,7 +91,7 @@ func (p *parser) service(n *yaml.Node, lines map[string]int) Service {
 	switch line, twice := lines[out.Name]; {
 	case n.Kind != yaml.MappingNode:
 		return out // reported by Map
-	case !serviceName.MatchString(out.Name):
+	case !configname.ValidService(out.Name):
 		p.Say(at(m["name"], n), fmt.Sprintf("name: %q is not a service name", out.Name), serviceHint)
 	case twice:
 		p.Say(m["name"], fmt.Sprintf("service %q is listed twice", out.Name), fmt.Sprintf("merge it with the entry in line %d", line))

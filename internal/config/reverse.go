@@ -7,6 +7,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/mtlsguard/mtlsguard/internal/configname"
 	"github.com/mtlsguard/mtlsguard/internal/hostname"
 	"github.com/mtlsguard/mtlsguard/ports"
 	"github.com/mtlsguard/mtlsguard/trust"
@@ -38,8 +39,8 @@ func (p *parser) reverse(n *yaml.Node) *Reverse {
 	}
 	if line, twice := p.names[out.Name]; twice {
 		p.Say(at(m["name"], n), fmt.Sprintf("name: %q is already used", out.Name), fmt.Sprintf("the port in line %d uses it: set another name in reverse", line))
-	} else if !portName.MatchString(out.Name) {
-		p.Say(at(m["name"], n), fmt.Sprintf("name: %q is not a port name", out.Name), portNameHint)
+	} else if !configname.Valid(out.Name) {
+		p.Say(at(m["name"], n), fmt.Sprintf("name: %q is not a port name", out.Name), configname.Hint)
 	}
 	out.Gateways = p.atLeastOne(n, m["gateways"], "gateways", "HOST:PORT", "write addresses such as gateway.acme.example:8444", func(text string) bool {
 		host, service, err := net.SplitHostPort(text)
@@ -49,7 +50,7 @@ func (p *parser) reverse(n *yaml.Node) *Reverse {
 		number, err := net.LookupPort("tcp", service)
 		return err == nil && number > 0
 	})
-	out.Services = p.atLeastOne(n, m["services"], "services", "a service name", "write the names that the gateway uses, such as [orders]", serviceName.MatchString)
+	out.Services = p.atLeastOne(n, m["services"], "services", "a service name", "write the names that the gateway uses, such as [orders]", configname.ValidService)
 	if out.ServerName = p.Text(m["server_name"], "server_name"); out.ServerName != "" && (hostname.HasPort(out.ServerName) || !hostname.Valid(hostname.Canonical(out.ServerName))) {
 		hint := "use a DNS name of the gateway's certificate"
 		if ascii := hostname.ToASCII(out.ServerName); ascii != "" {

@@ -7,6 +7,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/mtlsguard/mtlsguard/internal/configname"
 	"github.com/mtlsguard/mtlsguard/internal/hostname"
 )
 
@@ -39,7 +40,7 @@ func (p *parser) tunnel(out *Port, m map[string]*yaml.Node) {
 	}
 	service := func(n *yaml.Node, key string) string {
 		name := p.Text(n, key)
-		if n != nil && n.Kind == yaml.ScalarNode && !serviceName.MatchString(name) {
+		if n != nil && n.Kind == yaml.ScalarNode && !configname.ValidService(name) {
 			p.Say(n, fmt.Sprintf("%s: %q is not a service name", key, name), serviceHint)
 		}
 		return name

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/mtlsguard/mtlsguard/internal/configname"
 )
 
 // Upstream is the service behind a port: the requests that the guard allows go there.
@@ -88,7 +90,7 @@ func (p *parser) upstream(out *Port, n *yaml.Node) {
 		switch name := strings.ToLower(one.Value); {
 		case name == "h2c" || strings.HasPrefix(name, "http/"):
 			p.Say(one.node, fmt.Sprintf("upgrades: %q would carry requests that no policy sees", one.Value), "remove it; for an upstream that speaks HTTP/2 without TLS write url: h2c://HOST:PORT")
-		case !serviceName.MatchString(one.Value):
+		case !configname.ValidService(one.Value):
 			p.Say(one.node, fmt.Sprintf("upgrades: %q is not a protocol", one.Value), "write protocol names, such as [websocket]")
 		default:
 			u.Upgrades = append(u.Upgrades, name)

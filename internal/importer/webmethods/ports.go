@@ -5,11 +5,11 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/mtlsguard/mtlsguard/configerror"
+	"github.com/mtlsguard/mtlsguard/internal/configname"
 	"github.com/mtlsguard/mtlsguard/internal/escape"
 	"github.com/mtlsguard/mtlsguard/internal/importer"
 )
@@ -119,7 +119,7 @@ func (s *instance) addPort(d *document, e entry, l *importer.Line, mode string, 
 		return err
 	}
 	name := t["portAlias"]
-	if !portName.MatchString(name) {
+	if !configname.Valid(name) {
 		name = "https-" + t["port"]
 		l.Change("its name here is " + name)
 	}
@@ -167,8 +167,6 @@ func (s *instance) fileName(l *importer.Line, name, content string, ends ...stri
 	}
 	return out
 }
-
-var portName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
 
 // orDefault returns the alias of a keystore or trust store, or the server's own one.
 func orDefault(alias string) string {
