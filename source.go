@@ -107,7 +107,7 @@ func (s *Server) follow(ctx context.Context, generation *source.Generation) (ret
 	defer s.reading.Unlock()
 	stable := unchanged
 	if s.tried.Changed() {
-		_, stable = settle(ctx, s.tried)
+		_, stable = waitUntilStable(ctx, s.tried)
 	}
 	g, read, err := s.read(ctx, s.tried, generation, false, stable)
 	if ctx.Err() != nil {

@@ -55,17 +55,17 @@ func (s *Server) look(ctx context.Context) {
 	if !due && !tried.Changed() {
 		return
 	}
-	now, stable := settle(ctx, tried)
+	now, stable := waitUntilStable(ctx, tried)
 	if now == nil || !due && now.Same(tried.Read) {
 		return
 	}
 	_ = s.reload(ctx, false, stable) // it logs the error
 }
 
-// settle waits until files that differ from a reading are no longer being written. It returns their
+// waitUntilStable waits until files that differ from a reading are no longer being written. It returns their
 // content then, or nil if they keep changing, and a function that reports whether a later reading
 // has the same content, and otherwise waits again.
-func settle(ctx context.Context, before *fileset.Reader) (now fileset.Set, stable func(*fileset.Reader) bool) {
+func waitUntilStable(ctx context.Context, before *fileset.Reader) (now fileset.Set, stable func(*fileset.Reader) bool) {
 	settled := func(f *fileset.Reader) fileset.Set {
 		return fileset.Settled(ctx, f.Again, func(now fileset.Set) time.Duration { return now.Pause(before.Read) })
 	}

@@ -41,8 +41,8 @@ func (p *Port) Configure(srv *http.Server) error {
 	if err := wrong.Err(); err != nil {
 		return err
 	}
-	if !p.speaks(spoken) {
-		fail(fmt.Sprintf("Protocols: another server of the port speaks none of %q", spoken), "configure the servers of a port alike")
+	if !p.restrictProtocols(spoken) {
+		fail(fmt.Sprintf("Protocols: another server of the port supports none of %q", spoken), "configure the servers of a port alike")
 		return wrong.Err()
 	}
 	// As net/http: ReadTimeout stands for the other two where they are not set.
@@ -100,9 +100,9 @@ func spokenBy(srv *http.Server) (out []string) {
 	return out
 }
 
-// speaks adds the protocols of one more server: the port offers those that all of them support. It
-// returns false, and adds nothing, if no protocol is left.
-func (p *Port) speaks(protocols []string) bool {
+// restrictProtocols restricts the protocols of the port to those that one more server supports. It
+// returns false, and changes nothing, if none is left.
+func (p *Port) restrictProtocols(protocols []string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if before := p.spoken.Load(); before != nil {

@@ -141,7 +141,7 @@ func TestConfigureKeepsTheProtocols(t *testing.T) {
 	if err := p.Configure(&http.Server{Protocols: h1}); err != nil {
 		t.Fatal(err)
 	}
-	if err := p.Configure(&http.Server{Protocols: h2}); err == nil || !strings.Contains(err.Error(), "speaks none of") {
+	if err := p.Configure(&http.Server{Protocols: h2}); err == nil || !strings.Contains(err.Error(), "supports none of") {
 		t.Errorf("two servers with nothing in common: %v", err)
 	}
 }

@@ -77,7 +77,7 @@ func wordsOf(name *pkix.Name) []string {
 	var out []string
 	for i := range name.Names {
 		value, ok := name.Names[i].Value.(string)
-		if !ok || !tellsOrganization(name.Names[i].Type.String()) {
+		if !ok || !namesOrganization(name.Names[i].Type.String()) {
 			continue
 		}
 		if len(value) > maxValue {
@@ -95,9 +95,9 @@ func wordsOf(name *pkix.Name) []string {
 	return out
 }
 
-// tellsOrganization reports whether the values of an attribute are names of organizations:
+// namesOrganization reports whether the values of an attribute are names of organizations:
 // commonName, organizationName, organizationalUnitName, domainComponent.
-func tellsOrganization(oid string) bool {
+func namesOrganization(oid string) bool {
 	switch oid {
 	case "2.5.4.3", "2.5.4.10", "2.5.4.11", "0.9.2342.19200300.100.1.25":
 		return true

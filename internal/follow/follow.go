@@ -131,7 +131,7 @@ const loadTimeout = 10 * time.Second
 func (f *Follower) load(ctx context.Context) (*source.Generation, error) {
 	ctx, cancel := context.WithTimeout(ctx, loadTimeout)
 	defer cancel()
-	g, err := f.ask(ctx)
+	g, err := f.loadNewest(ctx)
 	if now := f.State().InEffect; errors.Is(err, source.ErrNone) && now != nil {
 		// An empty folder does not count as an answer: it may be one that is not mounted.
 		return nil, fmt.Errorf("%w in it, and generation %d of fleet %q is in effect", err, now.Manifest.Number, now.Manifest.Fleet)
@@ -139,12 +139,12 @@ func (f *Follower) load(ctx context.Context) (*source.Generation, error) {
 	if err != nil && !errors.Is(err, source.ErrNone) {
 		return nil, err
 	}
-	f.heard()
+	f.recordAnswer()
 	return g, err
 }
 
-// heard records that the source has answered.
-func (f *Follower) heard() {
+// recordAnswer records that the source has answered.
+func (f *Follower) recordAnswer() {
 	var back bool
 	f.change(func(s *State) {
 		back = !s.Connected && s.Err != nil
@@ -155,8 +155,8 @@ func (f *Follower) heard() {
 	}
 }
 
-// unheard records that the source does not answer.
-func (f *Follower) unheard(err error) {
+// recordSilence records that the source does not answer.
+func (f *Follower) recordSilence(err error) {
 	var first bool
 	f.change(func(s *State) {
 		first = s.Connected || s.Err == nil

@@ -16,10 +16,10 @@ type answer struct {
 	err error
 }
 
-// ask calls Load of the source. It does not wait for a Load that continues after the end of its context,
+// loadNewest calls Load of the source. It does not wait for a Load that continues after the end of its context,
 // such as one on a network file system whose server does not answer: mtlsguard must be able to stop. Such a
 // Load is left alone, and no other begins before it ends.
-func (f *Follower) ask(ctx context.Context) (*source.Generation, error) {
+func (f *Follower) loadNewest(ctx context.Context) (*source.Generation, error) {
 	if f.asking != nil { // its result is of an earlier time
 		select {
 		case <-f.asking:

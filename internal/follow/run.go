@@ -30,21 +30,21 @@ var (
 func (f *Follower) Run(ctx context.Context) {
 	defer f.startReports(ctx)()
 	var pause, deaf backoff
-	var notHeard error
-	for retry := false; ctx.Err() == nil; retry, notHeard = f.listen(ctx) {
+	var watchErr error
+	for retry := false; ctx.Err() == nil; retry, watchErr = f.listen(ctx) {
 		if retry {
 			f.retry()
 		}
 		err := f.step(ctx) // the first one without a hint
 		switch err {
 		case nil:
-			f.notHeard(notHeard) // pause is not reset: a source could mix good answers with others
+			f.recordWatch(watchErr) // pause is not reset: a source could mix good answers with others
 		case errRefused, errNothingNew:
 			pause.wait(ctx) // whatever is announced: it could be announced without end
 		default:
 			f.pause(ctx, &pause)
 		}
-		if notHeard == nil {
+		if watchErr == nil {
 			deaf.reset()
 		} else if err == nil { // else it has waited
 			deaf.wait(ctx)
@@ -53,8 +53,8 @@ func (f *Follower) Run(ctx context.Context) {
 	}
 }
 
-// notHeard records that the source answers and announces nothing, or that it does again.
-func (f *Follower) notHeard(err error) {
+// recordWatch records that the source answers and announces nothing, or that it does again.
+func (f *Follower) recordWatch(err error) {
 	if err != nil && f.unannounced == nil {
 		f.config.OnEvent(Event{Kind: NotHeard, Err: err})
 	}
@@ -106,7 +106,7 @@ func (f *Follower) step(ctx context.Context) error {
 	g, err := f.load(ctx)
 	switch {
 	case err != nil:
-		f.unheard(err)
+		f.recordSilence(err)
 		return err
 	case g.Same(f.seen):
 		f.change(func(s *State) {
@@ -127,7 +127,7 @@ func (f *Follower) step(ctx context.Context) error {
 		return errRefused
 	case !news:
 		f.seen = g
-		f.settled(nil)
+		f.recordInEffect(nil)
 		return errNothingNew
 	}
 	return f.take(ctx, g)
@@ -162,7 +162,7 @@ func (f *Follower) take(ctx context.Context, g *source.Generation) error {
 			return errRefused
 		}
 	}
-	f.settled(onDisk)
+	f.recordInEffect(onDisk)
 	f.setCurrent()
 	if otherSignatures {
 		return errNothingNew
@@ -186,8 +186,8 @@ func toFetch(g, have *source.Generation) (bytes int64) {
 	return bytes
 }
 
-// settled records that a generation is in effect and nothing is wrong. nil: the same as before.
-func (f *Follower) settled(g *source.Generation) {
+// recordInEffect records that a generation is in effect and nothing is wrong. nil: the same as before.
+func (f *Follower) recordInEffect(g *source.Generation) {
 	f.retryAt = time.Time{}
 	f.change(func(s *State) {
 		if g != nil && g.Digest() != s.InEffect.Digest() {

@@ -15,7 +15,7 @@ import (
 )
 
 // The database may hold rows of others: no constraint stops its superuser.
-func TestHostileRowsAreNotBelieved(t *testing.T) {
+func TestHostileRowsAreNotTrusted(t *testing.T) {
 	c := sharedCluster(t)
 	name := c.database(t)
 	s := storeOf(t, c.pool(t, name, "postgres"), fleet)
