@@ -135,7 +135,8 @@ func (c *call) rollBack(match string) (*apiRolledBack, error) {
 	return &apiRolledBack{apiReloaded{s.Generation, report.Time(s.Since)}, fleetedit.OfServer(c.server).Site.Fleet.Manifest.Number, warnings}, nil
 }
 
-// checkAncestor refuses a generation that no signer has signed, or that was never in effect before the one of now.
+// checkAncestor refuses a generation that no signer has signed, or that was never in effect before the current
+// one.
 func (c *call) checkAncestor(w *fleetWriter, old *source.Generation) error {
 	if err := w.node.Check(old); err != nil {
 		return err
@@ -169,7 +170,8 @@ func (c *call) restore(w *fleetWriter, old *source.Generation, a author) ([]stri
 	return w.commit(c.Context(), a, m, r.files, c.dryRun, c.staysIn)
 }
 
-// portsOfBoth returns the names of ports that old rules and mappings may use besides those of now.
+// portsOfBoth returns the names of ports that old rules and mappings may use besides the current
+// ones.
 func portsOfBoth(now, old *source.Generation) (out []string) {
 	seen := map[string]bool{}
 	for _, name := range append(append([]string{}, now.Manifest.Ports...), old.Manifest.Ports...) {

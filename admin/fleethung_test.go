@@ -27,7 +27,7 @@ func (h *hungStore) hang() {
 	h.hung = make(chan struct{})
 }
 
-// mend makes it answer, also what was asked before.
+// mend makes it answer, earlier queries too.
 func (h *hungStore) mend() {
 	h.mu.Lock()
 	defer h.mu.Unlock()

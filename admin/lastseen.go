@@ -105,8 +105,8 @@ func (l *lastSeen) markOther(id *identity.Identity, now int64, r *recent) {
 	}
 }
 
-// markFresh records a use of a mapping that is not in stable. When as many uses were such as
-// there are mappings, stable is made anew: its cost is that of a few uses.
+// markFresh records a use of a mapping that is not in stable. When as many uses were such as there
+// are mappings, stable is built again: this costs as much as a few uses.
 func (l *lastSeen) markFresh(id *identity.Identity, now int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -13,9 +13,8 @@
 // them when the test is over. Request makes a request with an identity, for tests of handlers
 // alone. Policy compares a policy with a table of decisions.
 //
-// A wrong call ends the test with a sentence that explains how to mend it. Call the
-// functions from the goroutine of a test, as testing.T.FailNow requires. Outside of tests they
-// panic.
+// A wrong call ends the test with a sentence that explains how to correct it. Call the functions
+// from the goroutine of a test, as testing.T.FailNow requires. Outside of tests they panic.
 package mtlsguardtest
 
 import "testing"

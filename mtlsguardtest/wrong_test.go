@@ -22,7 +22,7 @@ func waitFor(tb testing.TB, event string, condition func() bool) {
 	testkit.Eventually(tb, event, condition)
 }
 
-// Wrong use fails the test with a sentence that says how to mend it.
+// Wrong use fails the test with a sentence that explains how to correct it.
 func TestWrongUseSaysHowToMendIt(t *testing.T) {
 	t.Parallel()
 	server := func(options ...mtlsguardtest.Option) func(testing.TB) {

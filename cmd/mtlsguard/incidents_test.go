@@ -13,8 +13,8 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/testkit"
 )
 
-// incident is a fault at a running server. One command leads from what a person at night
-// has to the cause, and to the change that mends it.
+// incident is a fault at a running server. One command leads from what a person at night has to the
+// cause, and to the change that resolves it.
 type incident struct {
 	name    string
 	before  func(*nightSite) // changes the files before the server starts
@@ -60,7 +60,7 @@ func runIncidents(t *testing.T, all []incident) {
 	running.Wait()
 }
 
-// run makes the incident and mends it.
+// run causes the incident and resolves it.
 func (i incident) run(t *testing.T) {
 	t.Helper()
 	n := newNight(t)

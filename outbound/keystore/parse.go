@@ -21,8 +21,8 @@ type source struct {
 	keyPassword   func() (string, error)
 }
 
-// parse returns the credentials in the files: one, or several if the key has several
-// certificates. The best of now comes first. The content shows the format.
+// parse returns the credentials in the files: one, or several if the key has several certificates.
+// The one that is valid now and began last comes first. The content shows the format.
 func (s *source) parse(now time.Time) ([]tls.Certificate, error) {
 	key, all, err := s.read()
 	if err != nil {

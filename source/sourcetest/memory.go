@@ -31,7 +31,7 @@ func NewMemory(fleet string) *Memory {
 	return &Memory{fleet: fleet, blobs: map[source.Digest][]byte{}, reports: map[string]source.Report{}, news: make(chan struct{})}
 }
 
-// Break makes every call fail with err, as if the store could not be reached. nil mends it.
+// Break makes every call fail with err, as if the store could not be reached. nil ends that.
 func (m *Memory) Break(err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -220,7 +220,7 @@ func TestHalfOpenConnectionsAreFound(t *testing.T) {
 		t.Error("a generation came through a lost connection")
 	}
 	p.lost.Store(false)
-	p.cut() // what was lost in the middle of a message cannot be mended
+	p.cut() // a connection that lost a part of a message cannot continue
 	t.Logf("news after the network came back: %v", eventually(t, 2, &saw))
 
 	// A connection that is cut without a restart: the next one reads what was missed.

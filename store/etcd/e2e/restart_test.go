@@ -39,7 +39,7 @@ func TestADeadConnectionIsReplaced(t *testing.T) {
 	started := time.Now()
 	g = commit(t, editor, next(t, g))
 	waitFor(t, seen, 2)
-	t.Logf("noticed and mended after %v", time.Since(started))
+	t.Logf("noticed and replaced after %v", time.Since(started))
 	if took := time.Since(started); took > 10*time.Second {
 		t.Errorf("the commit took %v", took)
 	}
