@@ -13,10 +13,10 @@ const (
 	lastPause  = 5 * time.Second
 )
 
-// calm is the time without a wait after which a backoff begins anew.
+// calm is the time without a wait after which a backoff starts again.
 const calm = 2 * lastPause
 
-// backoff waits longer each time, from 0.1 s to 5 s, up to half of it more at random. It begins anew after a
+// backoff waits longer each time, from 0.1 s to 5 s, up to half of it more at random. It starts again after a
 // calm time, or by reset. The zero value is ready.
 type backoff struct {
 	pause time.Duration

@@ -27,7 +27,7 @@ type Config struct {
 	// OnEvent is called when something happens that people should know. It must not block.
 	OnEvent func(Event)
 	Node    string               // for reports
-	Poll    func() time.Duration // between two looks
+	Poll    func() time.Duration // between two polls
 	Now     func() time.Time     // the clock of certificates
 	Lines   func(error) []string // the errors of a refused generation, for people
 }

@@ -103,7 +103,7 @@ type watched struct {
 
 func (w watched) Watch(ctx context.Context, have *source.Generation) error { return w.watch(ctx, have) }
 
-// Whatever a watch does, the source is asked from time to time.
+// Whatever a watch does, the source is polled.
 func TestSourceIsAskedWhateverItsWatchDoes(t *testing.T) {
 	t.Parallel()
 	end := make(chan struct{})
@@ -129,7 +129,7 @@ func TestSourceIsAskedWhateverItsWatchDoes(t *testing.T) {
 	}
 }
 
-// A source that answers and announces nothing is one event, not one for each look.
+// A source that answers and announces nothing is one event, not one for each poll.
 func TestUnannouncedChangesAreOneEvent(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -213,7 +213,7 @@ func TestOutageIsTwoEvents(t *testing.T) {
 	})
 }
 
-// After a long outage the pauses between two looks are long. A source whose watch ends when it is
+// After a long outage the pauses between two polls are long. A source whose watch ends when it is
 // back is asked at once.
 func TestWatchEndsAPause(t *testing.T) {
 	t.Parallel()
@@ -246,7 +246,7 @@ func TestWatchEndsAPause(t *testing.T) {
 	})
 }
 
-// Nodes begin to fetch a large file at random moments, so that they do not ask all at once. A small change
+// Nodes begin to fetch a large file at random moments, so that they do not all load the store at once. A small change
 // beside a large file does not wait.
 func TestASmallChangeBesideALargeFileDoesNotWait(t *testing.T) {
 	t.Parallel()

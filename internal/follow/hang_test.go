@@ -25,7 +25,7 @@ func (s *stuck) Load(ctx context.Context, have *source.Generation) (*source.Gene
 	return s.Store.Load(ctx, have)
 }
 
-// A source that hangs is reported, is asked again when it goes on, and does not keep a node from
+// A source that hangs is reported, is queried again when it continues, and does not keep a node from
 // stopping.
 // Covers S17.
 func TestNodeDoesNotWaitForALoadThatHangs(t *testing.T) {
@@ -114,7 +114,7 @@ func (r stuckReader) Read([]byte) (int, error) {
 	return 0, io.ErrUnexpectedEOF
 }
 
-// A file that hangs is reported after 30 s and asked for again, with a bound on the reads that are left alone. It keeps
+// A file that hangs is reported after 30 s and requested again, with a bound on the reads that are left alone. It keeps
 // a node neither from a newer generation nor from stopping.
 // Covers S17.
 func TestNodeDoesNotWaitForAFileThatHangs(t *testing.T) {

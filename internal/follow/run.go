@@ -24,7 +24,7 @@ var (
 	errNothingNew = errors.New("nothing new")
 )
 
-// Run follows the source until ctx ends. It does not wait for a source that goes on after that. One
+// Run follows the source until ctx ends. It does not wait for a source that continues after that. One
 // goroutine looks at generations: one that comes while another is put into effect waits, and only the
 // newest is looked at then.
 func (f *Follower) Run(ctx context.Context) {
@@ -68,7 +68,7 @@ func (f *Follower) recordWatch(err error) {
 	}
 }
 
-// listen waits for a hint, until the next look is due, or for Retry. An error means that the source
+// listen waits for a hint, until the next poll is due, or for Retry. An error means that the source
 // does not answer. A watch that does not end with its context is left alone, and the source is
 // polled.
 func (f *Follower) listen(ctx context.Context) (retry bool, err error) {

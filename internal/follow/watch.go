@@ -41,21 +41,21 @@ func watch(ctx context.Context, s source.Source, have *source.Generation, result
 	}
 	w := watched{err, err == nil && ctx.Err() == nil && time.Since(began) >= silence}
 	if errors.Is(err, source.ErrUnsupported) {
-		<-ctx.Done() // the next look is due
+		<-ctx.Done() // the next poll is due
 	} else {
 		fileset.Sleep(ctx, hintPause)
 	}
 	result <- w
 }
 
-// pause waits after a look that failed. It ends sooner if a watch shows that the source is back:
+// pause waits after a poll that failed. It ends sooner if a watch shows that the source is back:
 // after a long outage the pauses are long.
 func (f *Follower) pause(ctx context.Context, b *backoff) {
 	ctx, cancel := context.WithTimeout(ctx, b.next())
 	defer cancel()
 	defer b.end()
 	select {
-	case <-f.watching: // it ended with the last look
+	case <-f.watching: // it ended with the last poll
 		f.watching = nil
 	default:
 	}
