@@ -14,15 +14,15 @@ import (
 	"github.com/mtlsguard/mtlsguard/source"
 )
 
-// deaf is a source that never answers and never returns.
-type deaf struct{}
+// silent is a source that never answers and never returns.
+type silent struct{}
 
-func (deaf) Load(ctx context.Context, _ *source.Generation) (*source.Generation, error) {
+func (silent) Load(ctx context.Context, _ *source.Generation) (*source.Generation, error) {
 	<-ctx.Done()
 	return nil, ctx.Err()
 }
 
-func (deaf) Watch(ctx context.Context, _ *source.Generation) error {
+func (silent) Watch(ctx context.Context, _ *source.Generation) error {
 	<-ctx.Done()
 	return ctx.Err()
 }
@@ -134,7 +134,7 @@ func TestStartDoesNotWaitForTheStore(t *testing.T) {
 	f := newFleet(t)
 	f.sub("mtlsguard.yaml", "first: 20s", "first: 10m")
 	f.keepOf(func() { f.commit() })
-	if _, err := mtlsguard.Open(f.path("mtlsguard.yaml"), mtlsguard.Options{Source: deaf{}}); err != nil {
+	if _, err := mtlsguard.Open(f.path("mtlsguard.yaml"), mtlsguard.Options{Source: silent{}}); err != nil {
 		t.Fatal(err) // or the test's deadline ends it
 	}
 }

@@ -25,11 +25,11 @@ var (
 )
 
 // Run follows the source until ctx ends. It does not wait for a source that continues after that. One
-// goroutine looks at generations: one that comes while another is put into effect waits, and only the
-// newest is looked at then.
+// goroutine handles generations: one that is committed while another is put into effect waits, and only the
+// newest is handled then.
 func (f *Follower) Run(ctx context.Context) {
 	defer f.startReports(ctx)()
-	var pause, deaf backoff
+	var pause, unwatched backoff
 	var watchErr error
 	for retry := false; ctx.Err() == nil; retry, watchErr = f.listen(ctx) {
 		if retry {
@@ -45,9 +45,9 @@ func (f *Follower) Run(ctx context.Context) {
 			f.pause(ctx, &pause)
 		}
 		if watchErr == nil {
-			deaf.reset()
+			unwatched.reset()
 		} else if err == nil { // else it has waited
-			deaf.wait(ctx)
+			unwatched.wait(ctx)
 		}
 		f.report(false)
 	}
