@@ -147,7 +147,7 @@ func TestProgramsPartsAreNotKnown(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"Options.Map maps", "Options.Policy decides: no rule", "certificate of port internal: its names and its end are not checked", "port public is open to Default, and Options.Policy decides"} {
+	for _, want := range []string{"Options.Map maps", "Options.Policy decides: its rules are not known here", "certificate of port internal: its names and its end are not checked", "port public is open to Default, and Options.Policy decides"} {
 		if !slices.ContainsFunc(found, func(f configerror.Finding) bool { return strings.Contains(f.What, want) }) {
 			t.Errorf("lint does not report %q: %v", want, found)
 		}
