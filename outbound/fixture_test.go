@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -22,6 +23,12 @@ import (
 	"github.com/mtlsguard/mtlsguard/outbound/keystore"
 	"github.com/mtlsguard/mtlsguard/reason"
 )
+
+// TestMain allows more parallel tests than processors: a test of this package mostly waits.
+func TestMain(m *testing.M) {
+	testkit.AllowParallel(16)
+	os.Exit(m.Run())
+}
 
 // The authorities are shared by all tests because generating keys is slow.
 var (

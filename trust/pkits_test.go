@@ -68,6 +68,7 @@ type pkitsVector struct {
 }
 
 func TestPKITS(t *testing.T) {
+	t.Parallel()
 	root, err := exec.Command("go", "env", "GOROOT").Output()
 	if err != nil {
 		t.Fatal(err)

@@ -54,6 +54,7 @@ func both(r reason.Reason) expectation { return expectation{r, r} }
 // Every row is alice's certificate with one property changed.
 // Covers B1, B2, B4, B7.
 func TestLeafWithOneInvalidPropertyIsRefused(t *testing.T) {
+	t.Parallel()
 	ca := testpki.NewCA("Client CA")
 	impostor := testpki.NewCA("Client CA") // the same name, another key
 	now := time.Now()
@@ -356,6 +357,7 @@ func TestTooManyPresentedCertificatesAreRefused(t *testing.T) {
 
 // Covers B12.
 func TestTooManyNamesAreRefused(t *testing.T) {
+	t.Parallel()
 	ca := testpki.NewCA("Client CA")
 	many := ca.Leaf("alice", names(60_000)).Presented()
 	d := testkit.ProcessorTime(t, func() { expect(t, trusting(t, ca.Cert), many, reason.TooLarge) })

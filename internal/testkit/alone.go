@@ -19,7 +19,7 @@ const aloneEnv = "MTLSGUARD_TEST_ALONE"
 //		return
 //	}
 //
-// The process gets the flags of the package, and none of go test.
+// The process gets the flags of the package, and of go test -short alone.
 func Alone(t *testing.T) bool {
 	t.Helper()
 	if os.Getenv(aloneEnv) == t.Name() {
@@ -33,6 +33,9 @@ func Alone(t *testing.T) bool {
 	arguments := []string{"-test.run=^" + t.Name() + "$", "-test.v"}
 	if end, ok := t.Deadline(); ok {
 		arguments = append(arguments, "-test.timeout="+time.Until(end).String())
+	}
+	if testing.Short() {
+		arguments = append(arguments, "-test.short")
 	}
 	flag.Visit(func(f *flag.Flag) {
 		if !strings.HasPrefix(f.Name, "test.") {
