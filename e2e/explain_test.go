@@ -564,6 +564,7 @@ func TestExplainDoesNotMixGenerations(t *testing.T) {
 				return
 			}
 		default:
+			time.Sleep(100 * time.Microsecond) // otherwise reloads get no CPU time
 		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/fstest"
+	"time"
 
 	"github.com/mtlsguard/mtlsguard"
 	"github.com/mtlsguard/mtlsguard/internal/testkit"
@@ -54,6 +55,7 @@ func TestDecisionsDoNotMixGenerations(t *testing.T) {
 					t.Errorf("got %s", got)
 					return
 				}
+				time.Sleep(100 * time.Microsecond) // otherwise reloads get no CPU time
 			}
 		})
 	}
