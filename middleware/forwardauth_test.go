@@ -388,8 +388,8 @@ func TestErrorsInForwardAuth(t *testing.T) {
 	}
 }
 
-// servletsDiffer tells of paths that are refused where a servlet container may be asked: it removes
-// the parameters of a segment, and then the segment.
+// servletsDiffer reports whether a path is refused where a servlet container may answer: it removes the
+// parameters of a segment, and then the segment.
 func servletsDiffer(path string) bool {
 	return strings.Contains(path, "/.;") || strings.Contains(path, "/..;") || strings.Contains(path, "/;")
 }
