@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"runtime"
+	"syscall"
 	"testing"
 )
 
@@ -20,13 +21,27 @@ func FreeAddress(tb testing.TB) string {
 			continue
 		}
 		address := fmt.Sprintf("127.0.0.1:%d", port)
-		if l, err := net.Listen("tcp", address); err == nil {
-			l.Close()
+		if isFree(address) {
 			return address
 		}
 	}
 	tb.Fatal("no port of 127.0.0.1 is free")
 	return ""
+}
+
+// isFree reports whether a program can listen at an address. This process starts no other one meanwhile:
+// until that executed its program it would hold the socket, and the address.
+func isFree(address string) bool {
+	if runtime.GOOS == "linux" { // elsewhere net.Listen takes this lock itself
+		syscall.ForkLock.RLock()
+		defer syscall.ForkLock.RUnlock()
+	}
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return false
+	}
+	l.Close()
+	return true
 }
 
 // reserve takes the port among tests, until this one ends. The reservation is the name of an

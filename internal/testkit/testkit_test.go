@@ -1,10 +1,14 @@
 package testkit_test
 
 import (
+	"context"
 	"crypto/tls"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"os/exec"
+	"sync"
 	"testing"
 	"time"
 
@@ -86,9 +90,19 @@ func TestRSAKeysHaveTheirSize(t *testing.T) {
 	}
 }
 
-// No two tests get the same address, as long as both run.
+// No two tests get the same address, as long as both run, and an address is free at once, also while
+// the process starts others.
 func TestFreeAddressesDiffer(t *testing.T) {
 	t.Parallel()
+	ctx, end := context.WithCancel(t.Context())
+	var starting sync.WaitGroup
+	defer starting.Wait()
+	defer end()
+	starting.Go(func() {
+		for ctx.Err() == nil {
+			_ = exec.CommandContext(ctx, os.Args[0], "-test.run=^$").Run() // an error: the test is over
+		}
+	})
 	seen := map[string]bool{}
 	for range 300 { // of 20,000: by chance alone, two would be the same nearly always
 		address := testkit.FreeAddress(t)
