@@ -11,38 +11,47 @@ import (
 // the scheduler does not look for news from the network, and a goroutine that gives way is ready.
 // With one processor requests would wait until the runtime's monitor looks, every 10 ms. A goroutine
 // that waits for a pipe is not ready.
-type turn struct {
-	pipe *os.File // to write to
-	next chan struct{}
-}
+//
+// There are pipes both ways, and no channel: a channel of one testing/synctest bubble panics in another.
+type turn struct{ ask, answer *os.File }
 
 var current atomic.Pointer[turn] // nil: no processor is reserved, or there is no pipe
 
 // newTurn returns nil if the system has no pipe left.
 func newTurn() *turn {
-	r, w, err := os.Pipe()
+	asked, ask, err := os.Pipe()
 	if err != nil {
 		return nil
 	}
-	t := &turn{pipe: w, next: make(chan struct{})}
+	answer, answering, err := os.Pipe()
+	if err != nil {
+		asked.Close()
+		ask.Close()
+		return nil
+	}
 	go func() {
-		defer r.Close()
-		defer close(t.next)
-		for b := make([]byte, 1); ; t.next <- struct{}{} {
-			if _, err := r.Read(b); err != nil {
-				return // the pipe is closed
+		defer asked.Close()
+		defer answering.Close()
+		defer answer.Close()
+		for b := make([]byte, 1); ; {
+			if _, err := asked.Read(b); err != nil {
+				return // ask is closed
 			}
 			runtime.Gosched() // what came with the byte goes first
+			if _, err := answering.Write(b); err != nil {
+				return
+			}
 		}
 	}()
-	return t
+	return &turn{ask, answer}
 }
 
 // wait returns when the requests that have come are on their way.
 func (t *turn) wait() {
 	if t != nil {
-		if _, err := t.pipe.Write([]byte{0}); err == nil {
-			<-t.next
+		b := []byte{0}
+		if _, err := t.ask.Write(b); err == nil {
+			_, _ = t.answer.Read(b) // an error: the reservation has ended
 			return
 		}
 	}
@@ -51,7 +60,7 @@ func (t *turn) wait() {
 
 func (t *turn) close() {
 	if t != nil {
-		_ = t.pipe.Close() // what was written is still read
+		_ = t.ask.Close() // its goroutine ends
 	}
 }
 

@@ -3,8 +3,10 @@ package workers
 import (
 	"os"
 	"runtime"
+	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 )
 
 // With one processor a goroutine that gives way lets one go first for which something has come
@@ -72,4 +74,26 @@ func TestYieldNeverBlocks(t *testing.T) {
 	for range goroutines {
 		<-ended
 	}
+}
+
+// Reloads in a bubble of testing/synctest, in another one, and outside may overlap.
+func TestYieldCrossesBubbles(t *testing.T) {
+	var reserved, yielded atomic.Bool
+	var outside sync.WaitGroup
+	outside.Go(func() {
+		for !reserved.Load() {
+			runtime.Gosched()
+		}
+		Yield()
+		yielded.Store(true)
+	})
+	synctest.Test(t, func(*testing.T) {
+		release := Reserve()
+		reserved.Store(true)
+		for !yielded.Load() {
+			runtime.Gosched()
+		}
+		release()
+	})
+	outside.Wait()
 }
