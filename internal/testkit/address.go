@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"os"
 	"runtime"
+	"sync"
 	"syscall"
 	"testing"
 )
@@ -29,10 +31,18 @@ func FreeAddress(tb testing.TB) string {
 	return ""
 }
 
+// tryClone makes package os try once whether it can clone: for that it takes no lock.
+var tryClone = sync.OnceFunc(func() {
+	if p, err := os.FindProcess(os.Getpid()); err == nil {
+		_ = p.Release()
+	}
+})
+
 // isFree reports whether a program can listen at an address. This process starts no other one meanwhile:
 // until that executed its program it would hold the socket, and the address.
 func isFree(address string) bool {
 	if runtime.GOOS == "linux" { // elsewhere net.Listen takes this lock itself
+		tryClone()
 		syscall.ForkLock.RLock()
 		defer syscall.ForkLock.RUnlock()
 	}
