@@ -30,7 +30,7 @@ func TestAddressesOfTheFileAndOfAPort(t *testing.T) {
 	}
 	if line := l.line("event", "handshake", "reason", "address"); line["port"] != "public" || line["outcome"] != "refuse" ||
 		line["error"] != "address: 127.0.0.1 is in 127.0.0.0/8 of addresses.deny" || !strings.HasPrefix(fmt.Sprint(line["remote"]), "127.0.0.1:") {
-		t.Errorf("%v", line)
+		t.Errorf("logged %v, want the address and the list that denies it", line)
 	}
 	if n := status(l, "public").Handshakes[reason.Address]; n == 0 {
 		t.Error("the refusal is not counted")
@@ -46,7 +46,7 @@ func TestAddressesOfTheFileAndOfAPort(t *testing.T) {
 		t.Errorf("closed after %v", d)
 	}
 	if line := l.line("event", "closed"); line["reason"] != "address" || line["user"] != "alice" || line["msg"] != "closed: the address is not accepted any more" {
-		t.Errorf("%v", line)
+		t.Errorf("logged %v, want alice's connection, closed for its address", line)
 	}
 	if got := get(alice, l.url("internal", "/whoami")); got != "refused" {
 		t.Errorf("after the reload: %s", got)

@@ -28,7 +28,7 @@ func TestAnchorThatCannotBeOneIsAnErrorAtItsLine(t *testing.T) {
 	cmd := exec.Command("sh", "-e", "-c", script)
 	cmd.Dir = s.dir
 	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
+		t.Fatalf("openssl: %v: %s", err, out)
 	}
 	s.put("bundle.pem", s.get("ca.pem")+s.get("v1.pem")+string(odd.CertPEM())+string(stray.CertPEM()))
 	s.sub(config, "anchors: [ca.pem]", "anchors: [bundle.pem]")
@@ -38,7 +38,7 @@ func TestAnchorThatCannotBeOneIsAnErrorAtItsLine(t *testing.T) {
 	all := configerror.All(err)
 	last := next + strings.Count(string(odd.CertPEM()), "\n")
 	if len(all) != 3 {
-		t.Fatalf("%v", err)
+		t.Fatalf("got %v, want three errors", err)
 	}
 	for i, want := range []struct {
 		line int
@@ -50,6 +50,6 @@ func TestAnchorThatCannotBeOneIsAnErrorAtItsLine(t *testing.T) {
 	}
 	_, command, ok := strings.Cut(all[2].Hint, "what it holds: ")
 	if out, err := exec.Command("sh", "-e", "-c", command).CombinedOutput(); !ok || err != nil || !strings.Contains(string(out), "Stray CA") {
-		t.Errorf("%q: %v: %s", all[2].Hint, err, out)
+		t.Errorf("the command of the hint %q: %v: %s", all[2].Hint, err, out)
 	}
 }

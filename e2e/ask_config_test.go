@@ -142,7 +142,7 @@ func TestExplainAnswersQuestions(t *testing.T) {
 		x, err := server.Explain(t.Context(), q)
 		path, _, _ := strings.Cut(row.path, "?")
 		if err != nil || string(x.Reason) != row.want || x.Allowed != (row.want == "") || x.Method != row.method || x.Path != path {
-			t.Errorf("%s %s: %s %s %s, %v", row.method, row.path, x.Reason, x.Method, x.Path, err)
+			t.Errorf("%s %s: got %s %s %s, %v; want %q", row.method, row.path, x.Reason, x.Method, x.Path, err, row.want)
 		}
 	}
 }
@@ -182,6 +182,6 @@ func TestAskPage(t *testing.T) {
 		Port: "api", Method: "POST", Path: "/orders/7", Certificates: b.gateway.Presented(), Header: map[string][]string{pairs[0]: {pairs[1]}, pairs[2]: {pairs[3]}},
 	})
 	if err != nil || !x.Allowed {
-		t.Errorf("%+v, %v", x, err)
+		t.Errorf("got %+v, %v; want an allowed request", x, err)
 	}
 }

@@ -255,6 +255,6 @@ func TestFilesOfCertbotAreRenewedUnderLoad(t *testing.T) {
 		t.Errorf("the port presents %d certificates: fullchain.pem has the issuer", n)
 	}
 	if l.server.Status().Degraded != nil {
-		t.Errorf("%v", l.server.Status().Degraded)
+		t.Errorf("degraded: %v, want in order", l.server.Status().Degraded)
 	}
 }

@@ -55,7 +55,7 @@ func TestUserFarBelowTheGatewaysRootIsNoGateway(t *testing.T) {
 		plain := b.get(config)
 		b.sub(config, change[0], change[1])
 		if _, err := mtlsguard.Open(b.path(config), mtlsguard.Options{}); err == nil || !strings.Contains(err.Error(), "also issues for users") {
-			t.Errorf("%s: %v", what, err)
+			t.Errorf("%s: got %v, want the authority as an error", what, err)
 		}
 		b.put(config, plain)
 	}
@@ -95,7 +95,7 @@ func TestCallerFarBelowTheServersRootCannotRegister(t *testing.T) {
 
 			d.sub(config, "trust: {anchors: [root.pem]}", "trust: {anchors: [root.pem], crl_issuers: [policy-ca.pem]}")
 			if _, err := mtlsguard.Open(d.path(config), mtlsguard.Options{}); err == nil || !strings.Contains(err.Error(), "also issues for the callers of port external") {
-				t.Errorf("%s: %v", registration, err)
+				t.Errorf("%s: got %v, want the authority as an error", registration, err)
 			}
 		})
 	}

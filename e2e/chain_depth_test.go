@@ -44,7 +44,7 @@ func TestMaxDepthAppliesToOpenConnections(t *testing.T) {
 	for _, wrong := range []string{"-1", "one", "1.5", "[1]", "99999999999"} {
 		s.sub(config, "max_depth: 1", "max_depth: "+wrong)
 		if found := configerror.All(l.server.Reload()); !hasConfigError(found, s.path(config), 11, "max_depth") {
-			t.Errorf("%s: %v", wrong, found)
+			t.Errorf("%s: got %v, want an error in line 11", wrong, found)
 		}
 		s.sub(config, "max_depth: "+wrong, "max_depth: 1")
 	}

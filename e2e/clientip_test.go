@@ -54,7 +54,7 @@ func TestRealGatewaysStateTheCallersAddress(t *testing.T) {
 			testkit.Eventually(t, "six lines", func() bool { return len(p.live.log.find("event", "decision", "client_ip", "127.0.0.")) == 6 })
 			for _, line := range p.live.log.find("event", "decision", "client_ip", "127.0.0.") {
 				if host, _, _ := net.SplitHostPort(line["remote"].(string)); host != "127.0.0.1" || line["user"] != "alice" {
-					t.Errorf("%v", line)
+					t.Errorf("logged %v, want alice with the gateway's address as remote", line)
 				}
 			}
 		})

@@ -63,7 +63,7 @@ func TestConnectionHasItsUser(t *testing.T) {
 			}
 			got := l.connection(row.port)
 			if got.User != row.user || got.Mapping != row.mapping || got.Via != row.via || got.Requests != 3 || (got.Leaf == nil) != (holder == nil) {
-				t.Errorf("%+v", got)
+				t.Errorf("got %+v, want user %q by mapping %q, via %s, after 3 requests", got, row.user, row.mapping, row.via)
 			}
 		})
 	}
@@ -85,7 +85,7 @@ func TestUserOfAConnectionFollowsReloads(t *testing.T) {
 				t.Fatal(got)
 			}
 			if got := l.connection("internal"); got.User != user || got.Mapping != "now-"+user {
-				t.Errorf("%+v", got)
+				t.Errorf("got %+v, want user %q by mapping now-%s", got, user, user)
 			}
 		}
 	}
@@ -97,7 +97,7 @@ func TestUserOfAConnectionFollowsReloads(t *testing.T) {
 		t.Fatal(got)
 	}
 	if got := l.connection("internal"); got.User != "alice" || got.Requests != 7 {
-		t.Errorf("%+v", got) // the last that was identified
+		t.Errorf("got %+v, want alice after 7 requests", got) // the last that was identified
 	}
 }
 
@@ -117,7 +117,7 @@ func TestConnectionOfAGatewayHasTheLastCaller(t *testing.T) {
 		}
 		got := l.connection("internal")
 		if got.User != row.user || got.Mapping != row.mapping || got.Via != "forwarded" || !got.Leaf.Equal(b.gateway.Cert) || got.Requests != uint64(i+1) {
-			t.Errorf("%+v", got)
+			t.Errorf("got %+v, want user %q by mapping %q with the gateway's certificate", got, row.user, row.mapping)
 		}
 	}
 }

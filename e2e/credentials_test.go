@@ -53,7 +53,7 @@ func TestWrongPasswordIsLoggedWithTheUserThatWasSent(t *testing.T) {
 		user, _ := line["user"].(string)
 		why, _ := line["reason"].(string)
 		if user != row.logged || why != row.reason {
-			t.Errorf("%s: %v", row.path, line)
+			t.Errorf("%s: logged %v, want user %q and reason %q", row.path, line, row.logged, row.reason)
 		}
 	}
 	refused := status(l, "public").Refused

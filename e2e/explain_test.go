@@ -248,7 +248,7 @@ func (a *explainServer) roundTrip(w *explainConn, method, path, host, header str
 	}
 	res, err := http.ReadResponse(w.in, &http.Request{Method: method})
 	if err != nil {
-		a.Fatalf("%s %s: %v", method, path, err)
+		a.Fatalf("%s %s: the answer: %v", method, path, err)
 	}
 	io.Copy(io.Discard, res.Body)
 	a.mu.Lock()
@@ -293,7 +293,7 @@ func TestExplainAgreesWithTheServer(t *testing.T) {
 		if name != "" {
 			pair, err := tls.X509KeyPair(file(t, name+".pem"), file(t, name+"-key.pem"))
 			if err != nil {
-				t.Fatalf("%s: %v", name, err)
+				t.Fatalf("%s: the key pair: %v", name, err)
 			}
 			holder = &pair
 			if presented, err = trust.ReadCertificates(name, file(t, name+".pem")); err != nil {
@@ -474,12 +474,12 @@ func TestExplainNamesMappingAndRule(t *testing.T) {
 		t.Fatal(err)
 	}
 	if x.Allowed || x.Reason != reason.Denied || x.Policy == nil || !strings.HasSuffix(x.Policy.Decision.Rule.String(), "policy.csv:3") {
-		t.Errorf("%+v", x)
+		t.Errorf("got %+v, want a refusal by the rule in policy.csv:3", x)
 	}
 	if !slices.ContainsFunc(x.Mapping, func(s certmap.Step) bool {
 		return s.MappingID == "staff" && s.Result == mapresult.Matches && s.User == "bob"
 	}) {
-		t.Errorf("%v", x.Mapping)
+		t.Errorf("got the steps %v, want one in which mapping staff matches bob", x.Mapping)
 	}
 	if !slices.ContainsFunc(x.Steps, func(s string) bool { return strings.HasPrefix(s, "mapping: ") }) || len(x.Mapping) != 6 {
 		t.Errorf("%d mappings, %v", len(x.Mapping), x.Steps)
@@ -523,7 +523,7 @@ func TestExplainRejectsInvalidRequests(t *testing.T) {
 	} {
 		x, err := a.server.Explain(t.Context(), q)
 		if len(configerror.All(err)) != 1 || configerror.All(err)[0].Hint == "" || x.Allowed {
-			t.Errorf("%+v: %+v, %v", q, x, err)
+			t.Errorf("%+v: got %+v, %v; want one error with a hint", q, x, err)
 		}
 	}
 }

@@ -291,7 +291,7 @@ func TestLogLinesNameTheGateway(t *testing.T) {
 			t.Errorf("%d: subject %q", i, subject)
 		}
 		if _, reason, _ := strings.Cut(row.want, " "); row.want[:3] != "200" && line["reason"] != reason {
-			t.Errorf("%d: %v", i, line)
+			t.Errorf("%d: logged %v, want the reason %s", i, line, reason)
 		}
 	}
 	for _, secret := range []string{"nonsense", "BEGIN", base64.StdEncoding.EncodeToString(b.alice.Cert.Raw)[:40]} {
@@ -379,14 +379,14 @@ func TestReadinessCoversTheCRLsOfForwardedCertificates(t *testing.T) {
 		b.put(file, crlPEM(lists[file]))
 		l := b.start(mtlsguard.Options{Now: now.Now})
 		if code, why := ready(l.server); code != 200 {
-			t.Errorf("%s: %d %s", file, code, why)
+			t.Errorf("%s: got %d %s, want 200", file, code, why)
 		}
 		if got := l.server.Status().Ports[0].FreshUntil; !got.Equal(lists[file].NextUpdate) {
 			t.Errorf("%s: fresh until %s, want %s", file, got, lists[file].NextUpdate)
 		}
 		now.Advance(2 * time.Hour)
 		if code, why := ready(l.server); code != 200 || !strings.Contains(why, "degraded: port internal: a CRL is past its next update") {
-			t.Errorf("%s: %d %s", file, code, why)
+			t.Errorf("%s: got %d %s, want 200, degraded", file, code, why)
 		}
 		l.end()
 	}

@@ -46,7 +46,7 @@ func TestHistoryOfGenerations(t *testing.T) {
 		t.Errorf("after a change: %+v", h)
 	}
 	if f := h.Failed; f == nil || !slices.Equal(namesOf(f.Files), []string{"policy.csv"}) || len(f.Errors) != 1 || f.Errors[0].Line != 6 || !strings.Contains(f.Errors[0].What, "orders") || f.At.Before(h.Generations[0].At) {
-		t.Errorf("%+v", f)
+		t.Errorf("got %+v, want the failed reload of policy.csv with its line", f)
 	}
 	s.put("policy.csv", sitePolicy)
 	reload(true)
@@ -55,7 +55,7 @@ func TestHistoryOfGenerations(t *testing.T) {
 		t.Errorf("after the same content: %+v", h)
 	}
 	if status := l.server.Status(); len(status.Failed) != 0 || status.Generation != 3 {
-		t.Errorf("%+v", status)
+		t.Errorf("got %+v, want generation 3 without a failure", status)
 	}
 	s.sub(config, "crls: [ca.crl]", "crls: []")
 	s.sub(config, "strict: false", "strict: false\n    server_names: [other.acme.example]") // its certificate is for another name

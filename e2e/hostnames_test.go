@@ -40,7 +40,7 @@ func TestHostNameInOtherLettersIsRefusedWithItsASCIIForm(t *testing.T) {
 			_, err := mtlsguard.Open(s.path(config), mtlsguard.Options{})
 			all := configerror.All(err)
 			if len(all) != 1 || all[0].Line == 0 || !strings.Contains(all[0].What, row.what) || !strings.Contains(all[0].Error(), "write "+ascii) {
-				t.Fatalf("%v", err)
+				t.Fatalf("got %v, want one error with a line, and %s in its hint", err, ascii)
 			}
 			s.sub(row.file, written, ascii)
 			if _, err := mtlsguard.Open(s.path(config), mtlsguard.Options{}); err != nil {

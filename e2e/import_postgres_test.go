@@ -260,7 +260,7 @@ func (p *postgres) accepts(t *testing.T, certificate, user, database string) boo
 		t.Fatal(err)
 	}
 	if _, err := io.ReadFull(c, answer); err != nil || answer[0] != 'S' {
-		t.Fatalf("%q %v", answer, err)
+		t.Fatalf("PostgreSQL answered SSLRequest with %q, %v; want S", answer, err)
 	}
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(file(t, "server-ca.pem"))
@@ -281,7 +281,7 @@ func (p *postgres) accepts(t *testing.T, certificate, user, database string) boo
 	case reply[0] == 'R' && binary.BigEndian.Uint32(reply[5:]) == 0: // AuthenticationOk
 		return true
 	case reply[0] != 'E':
-		t.Errorf("%s: %q", certificate, reply)
+		t.Errorf("%s: PostgreSQL answered %q", certificate, reply)
 	}
 	return false
 }

@@ -64,7 +64,7 @@ func TestInventoryListsCertificatesAnchorsAndFiles(t *testing.T) {
 	for _, f := range got.Files {
 		names = append(names, f.Name)
 		if f.Path != s.path(filepath.FromSlash(f.Name)) || f.Generation != 1 || f.Since.Before(start) || f.Since.After(time.Now()) {
-			t.Errorf("%+v", f)
+			t.Errorf("got %+v, want a file of generation 1 with its path and date", f)
 		}
 	}
 	if got := strings.Join(names, " "); got != "ca.crl ca.pem issuers/ca.pem mtlsguard.yaml policy.csv server-key.pem server.pem users.yaml" {
@@ -161,9 +161,9 @@ func TestOnHandshakeSeesEveryHandshake(t *testing.T) {
 	}
 	testkit.Eventually(t, "two handshakes", func() bool { mu.Lock(); defer mu.Unlock(); return len(seen) == 2 })
 	if h := seen[0]; h.Port != "internal" || h.Reason != "" || h.Err != nil || h.Version != tls.VersionTLS13 || len(h.Presented) != 1 {
-		t.Errorf("%+v", h)
+		t.Errorf("got %+v, want a handshake of TLS 1.3 with a certificate", h)
 	}
 	if h := seen[1]; h.Reason != reason.UnknownAuthority || h.Err == nil {
-		t.Errorf("%+v", h)
+		t.Errorf("got %+v, want %s", h, reason.UnknownAuthority)
 	}
 }

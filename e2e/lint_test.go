@@ -165,7 +165,7 @@ func TestLintFindings(t *testing.T) {
 			for _, f := range found {
 				texts = append(texts, strings.ReplaceAll(f.String(), s.dir+"/", ""))
 				if f.Hint == "" || f.About == "" || f.File == "" {
-					t.Errorf("%+v", f)
+					t.Errorf("got %+v, want a finding with a file, a subject and a hint", f)
 				}
 			}
 			if len(texts) != len(row.want) {
@@ -186,7 +186,7 @@ func TestLintReportsConfigurationErrors(t *testing.T) {
 	s := cleanSite(t)
 	s.sub("policy.csv", "allow", "alow")
 	if found, err := mtlsguard.Lint(s.path("mtlsguard.yaml"), mtlsguard.LintOptions{}); len(configerror.All(err)) != 1 || found != nil {
-		t.Errorf("%v, %v", found, err)
+		t.Errorf("got %v, %v; want one error and no findings", found, err)
 	}
 }
 

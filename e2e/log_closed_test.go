@@ -82,7 +82,7 @@ func TestClosedConnectionsAreLogged(t *testing.T) {
 			}
 			for _, line := range l.log.find("event", "closed", "user", "alice") {
 				if text, _ := line["error"].(string); !strings.Contains(text, row.detail) || line["port"] != "internal" || line["fingerprint"] != trust.FingerprintOf(s.alice.Cert).String() || line["outcome"] != nil || line["level"] != "WARN" {
-					t.Errorf("%v", line)
+					t.Errorf("logged %v, want a warning about alice's certificate with %q", line, row.detail)
 				}
 			}
 		})
@@ -112,6 +112,6 @@ func TestClosedAnswersBehindAGatewayAreLogged(t *testing.T) {
 	}
 	testkit.Eventually(t, "the line", func() bool { return len(closedLines(l)) > 0 })
 	if got := closedLines(l); len(got) != 1 || got["alice revoked CN=alice"] != 1 {
-		t.Errorf("%v", got)
+		t.Errorf("logged %v, want one line about alice, revoked", got)
 	}
 }

@@ -67,7 +67,7 @@ func TestUnknownAuthoritiesReadDifferently(t *testing.T) {
 		{testpki.Make(nil, testpki.NewKey(), &x509.Certificate{Subject: pkix.Name{CommonName: "self"}}), 1, `no anchor for issuer "CN=self", the certificate itself: it is self-signed`, "intermediate"},
 	} {
 		if got := get(s.client(row.holder), l.url("internal", "/whoami")); got != "refused" {
-			t.Errorf("%s: %s", row.want, got)
+			t.Errorf("%s: got %s, want refused", row.want, got)
 		}
 		line := l.line("event", "handshake", "reason", "unknown-authority", "subject", row.holder.Cert.Subject.String())
 		text, _ := line["error"].(string)

@@ -22,12 +22,12 @@ func TestLogLinesNameTheCertificate(t *testing.T) {
 		{"/a//b", "400 ambiguous-path", "ambiguous-path"},
 	} {
 		if got := get(alice, l.url("internal", row.path)); got != row.want {
-			t.Fatalf("%s: %s", row.path, got)
+			t.Fatalf("%s: got %s, want %s", row.path, got, row.want)
 		}
 		testkit.Eventually(t, "the line of "+row.path, func() bool { return len(l.log.find("event", "decision", "path", row.path)) == 1 })
 		line := l.log.find("event", "decision", "path", row.path)[0]
 		if line["fingerprint"] != trust.FingerprintOf(s.alice.Cert).String() || line["issuer_fingerprint"] != trust.FingerprintOf(s.ca.Cert).String() {
-			t.Errorf("%s: %v", row.path, line)
+			t.Errorf("%s: logged %v, want alice's fingerprint and her issuer's", row.path, line)
 		}
 		if subject, _ := line["subject"].(string); !strings.HasPrefix(subject, "CN=alice") {
 			t.Errorf("%s: subject %q", row.path, subject)

@@ -35,7 +35,7 @@ func TestServeWithoutAHandlerIsAnError(t *testing.T) {
 		"Identify":         own(guard.Identify(nil)),
 	} {
 		if err := serve(t.Context()); err == nil || !strings.Contains(err.Error(), "handler") {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("%s: got %v, want an error about the handler", name, err)
 		}
 	}
 	if c, err := net.Dial("tcp", address); err == nil {
@@ -61,7 +61,7 @@ func TestGuardOfNoHandlerAnswers500(t *testing.T) {
 		go func() { ended <- own.Serve(ctx) }()
 		<-ready
 		if got := get(s.client(s.alice), "https://"+server.Ports()[0].Addr().String()+"/whoami"); got != "500" {
-			t.Errorf("%s: %s", name, got)
+			t.Errorf("%s: got %s, want 500", name, got)
 		}
 		stop()
 		if err := <-ended; err != nil {

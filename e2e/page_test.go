@@ -57,7 +57,7 @@ func TestPagesOfTheFile(t *testing.T) {
 		{l.client(nil), l.url("public", "/stats"), 403, "no-rule"},
 	} {
 		if status, _, body := send(t, row.client, "GET", row.url); status != row.status || !strings.Contains(body, row.part) {
-			t.Errorf("%s: %d %s", row.url, status, body)
+			t.Errorf("%s: got %d %s, want %d %q", row.url, status, body, row.status, row.part)
 		}
 	}
 	remove := l.url("internal", "/api/v1/mappings/alice?dry_run=1")
@@ -131,11 +131,11 @@ func TestReloadOfPages(t *testing.T) {
 		before := s.get(config)
 		s.sub(config, old, row[0])
 		if err := l.server.Reload(); err == nil || !strings.Contains(err.Error(), row[1]) {
-			t.Errorf("%q: %v", row[0], err)
+			t.Errorf("%q: got %v, want %q", row[0], err, row[1])
 		}
 		s.put(config, before)
 	}
 	if status, _, body := send(t, l.client(l.alice), "GET", l.url("internal", "/stats")); status != 200 {
-		t.Errorf("%d %s", status, body)
+		t.Errorf("got %d %s, want 200", status, body)
 	}
 }

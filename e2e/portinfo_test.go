@@ -36,43 +36,43 @@ func TestPortsAreDescribed(t *testing.T) {
 	l := s.start(mtlsguard.Options{})
 	all := l.server.PortInfos()
 	if len(all) != 2 {
-		t.Fatalf("%+v", all)
+		t.Fatalf("got %+v, want two ports", all)
 	}
 	internal, public := all[0], all[1]
 	if internal.Name != "internal" || internal.ClientAuth != ports.Require || !internal.Strict || internal.Unmapped != "" || internal.MinVersion != tls.VersionTLS12 || internal.Listen != "127.0.0.1:0" {
-		t.Errorf("%+v", internal)
+		t.Errorf("got %+v, want the settings of port internal", internal)
 	}
 	if !internal.Open || internal.Addr.String() != l.server.Ports()[0].Addr().String() || internal.Registration || internal.Tunnel || internal.Gateways != nil {
-		t.Errorf("%+v", internal)
+		t.Errorf("got %+v, want an open port that serves requests", internal)
 	}
 	if len(internal.Certificate) != 1 || !strings.Contains(s.get("server.pem"), string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: internal.Certificate[0].Raw}))) {
 		t.Errorf("certificate %v", internal.Certificate)
 	}
 	if len(internal.Trusts) != 1 {
-		t.Fatalf("%+v", internal.Trusts)
+		t.Fatalf("got %+v, want one trust", internal.Trusts)
 	}
 	by := internal.Trusts[0]
 	if by.Verifies != "connections" || by.Profile != trust.Strict || by.Revocation != trust.RevocationHard || by.Responder != "" || !by.FreshUntil.Equal(list.NextUpdate) {
-		t.Errorf("%+v", by)
+		t.Errorf("got %+v, want the trust for connections", by)
 	}
 	if len(by.Anchors) != 1 || !by.Anchors[0].Certificate.Equal(s.ca.Cert) || by.Anchors[0].File != s.path("ca.pem") {
-		t.Errorf("%+v", by.Anchors)
+		t.Errorf("got %+v, want ca.pem", by.Anchors)
 	}
 	if len(by.CRLs) != 1 {
-		t.Fatalf("%+v", by.CRLs)
+		t.Fatalf("got %+v, want one CRL", by.CRLs)
 	}
 	crl := by.CRLs[0]
 	if crl.File != s.path("ca.crl") || crl.URL != "" || crl.Number.Cmp(big.NewInt(17)) != 0 || crl.Entries != 1 || !crl.NextUpdate.Equal(list.NextUpdate) || !crl.ThisUpdate.Equal(list.ThisUpdate) || !strings.Contains(crl.Issuer, "Client CA") || crl.Replaced {
-		t.Errorf("%+v", crl)
+		t.Errorf("got %+v, want ca.crl with its number, dates and one entry", crl)
 	}
 	if public.ClientAuth != ports.Request || public.Strict || public.Unmapped != "guest" || public.MinVersion != tls.VersionTLS13 || !slices.Equal(public.ServerNames, []string{"api.acme.example"}) || !slices.Equal(public.Methods, []string{"PROPFIND"}) {
-		t.Errorf("%+v", public)
+		t.Errorf("got %+v, want the settings of port public", public)
 	}
 	if want := (ports.Limits{Drain: time.Second, Streams: 7}); public.LimitsInFile != want || public.Limits.Streams != 7 || public.Limits.Idle != 2*time.Minute {
 		t.Errorf("%+v, in the file %+v", public.Limits, public.LimitsInFile)
 	}
 	if by := public.Trusts[0]; by.Revocation != trust.RevocationOff || by.CRLs != nil || !by.FreshUntil.IsZero() {
-		t.Errorf("%+v", by)
+		t.Errorf("got %+v, want a trust without CRLs", by)
 	}
 }
 
@@ -83,7 +83,7 @@ func TestPortBehindGatewaysIsDescribed(t *testing.T) {
 	l := b.start(mtlsguard.Options{})
 	got := l.server.PortInfos()[0]
 	if got.Gateways == nil || got.Gateways.Format != "nginx" || !slices.Equal(got.Gateways.Names, []string{gatewayName}) || !slices.Equal(got.Gateways.Headers, []string{"X-Ssl-Client-Cert", "X-Ssl-Client-Verify"}) {
-		t.Errorf("%+v", got.Gateways)
+		t.Errorf("got %+v, want nginx's headers and the gateway's name", got.Gateways)
 	}
 	if got.LimitsInFile.PerIP != 0 || got.Limits.PerIP != 10_000 {
 		t.Errorf("connections of one address: %d in the file, %d in effect", got.LimitsInFile.PerIP, got.Limits.PerIP)
@@ -93,7 +93,7 @@ func TestPortBehindGatewaysIsDescribed(t *testing.T) {
 		of = append(of, t.Verifies+" by "+t.Anchors[0].Certificate.Subject.CommonName)
 	}
 	if !slices.Equal(of, []string{"gateways by Gateway CA", "forwarded certificates by Client CA"}) {
-		t.Errorf("%q", of)
+		t.Errorf("got the trusts %q, want one for gateways and one for forwarded certificates", of)
 	}
 }
 
@@ -134,6 +134,6 @@ func TestFetchesAreDescribed(t *testing.T) {
 	fetched := func() mtlsguard.CRLInfo { return l.server.PortInfos()[0].Trusts[0].CRLs[0] }
 	testkit.Eventually(t, "the fetch has failed", func() bool { return fetched().FetchError != "" })
 	if got := fetched(); got.URL != d.URL || !strings.Contains(got.FetchError, "503") || !got.LastFetched.IsZero() || got.NextFetch.IsZero() {
-		t.Errorf("%+v", got)
+		t.Errorf("got %+v, want the URL, the failure 503 and the next fetch", got)
 	}
 }

@@ -123,7 +123,7 @@ func TestFileAndProgramDoNotProvideTheSame(t *testing.T) {
 		_, err := mtlsguard.Open(s.path(config), row.options)
 		all := configerror.All(err)
 		if len(all) != 1 || !strings.Contains(all[0].What, row.want) || all[0].Hint == "" {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("%s: got %v, want %q with a hint", name, err, row.want)
 		}
 	}
 }
@@ -248,7 +248,7 @@ func TestProgramWritesRefusals(t *testing.T) {
 		n, _ := res.Body.Read(body)
 		res.Body.Close()
 		if res.StatusCode != 401 || !strings.Contains(string(body[:n]), want) || res.Header.Get("Cache-Control") != "no-store" || !strings.HasPrefix(res.Header.Get("WWW-Authenticate"), "Basic") {
-			t.Errorf("%s: %d %v %s", path, res.StatusCode, res.Header, body[:n])
+			t.Errorf("%s: got %d %v %s, want 401 with %q", path, res.StatusCode, res.Header, body[:n], want)
 		}
 	}
 }

@@ -123,13 +123,13 @@ func TestRealProxiesStateTheCallersAddress(t *testing.T) {
 				t.Errorf("the answer is %q", got)
 			}
 			if line := l.line("event", "decision"); !strings.HasPrefix(fmt.Sprint(line["remote"]), "127.0.0.5:") || !strings.HasPrefix(fmt.Sprint(line["via_proxy"]), "127.0.0.1:") {
-				t.Errorf("%v", line)
+				t.Errorf("logged %v, want remote 127.0.0.5 via 127.0.0.1", line)
 			}
 			if got := call("127.0.0.66"); strings.HasSuffix(got, "<nil>") {
 				t.Errorf("a denied address: %q", got)
 			}
 			if line := l.line("event", "handshake", "reason", "address"); !strings.HasPrefix(fmt.Sprint(line["remote"]), "127.0.0.66:") || !strings.HasPrefix(fmt.Sprint(line["via_proxy"]), "127.0.0.1:") {
-				t.Errorf("%v", line)
+				t.Errorf("logged %v, want remote 127.0.0.66 via 127.0.0.1", line)
 			}
 			if strings.Contains(b.name, "check") {
 				testkit.Eventually(t, "health checks come", func() bool { return status(l, "internal").Failed > 2 })
@@ -161,14 +161,14 @@ func TestForgedProxyHeadersAreRefused(t *testing.T) {
 		io.WriteString(c, header)
 		c.SetReadDeadline(time.Now().Add(testkit.Patience))
 		if answer, err := io.ReadAll(c); len(answer) > 0 && answer[0] != 21 || err != nil && strings.Contains(err.Error(), "timeout") { // nothing, or an alert
-			t.Errorf("%q, %v", answer, err)
+			t.Errorf("got %q, %v; want nothing or an alert", answer, err)
 		}
 		c.Close()
 	}
 	testkit.Eventually(t, "both are refused", func() bool { return status(l, "internal").Handshakes["untrusted-gateway"] == 2 })
 	for _, line := range l.log.find("event", "handshake", "reason", "untrusted-gateway") {
 		if !strings.HasPrefix(fmt.Sprint(line["remote"]), "127.0.0.1:") || line["via_proxy"] != nil || !strings.Contains(fmt.Sprint(line["error"]), "which is not in proxy_protocol.from of the port") {
-			t.Errorf("%v", line)
+			t.Errorf("logged %v, want the peer's own address, and proxy_protocol.from as the cause", line)
 		}
 	}
 	if got := get(s.client(s.alice), l.url("internal", "/whoami")); !strings.HasPrefix(got, "200 127.0.0.1:") {
@@ -182,6 +182,6 @@ func TestForgedProxyHeadersAreRefused(t *testing.T) {
 		t.Errorf("the proxy without a header: %s", got)
 	}
 	if line := l.line("event", "handshake", "reason", "bad-header"); !strings.Contains(fmt.Sprint(line["error"]), "begins with TLS, without a PROXY header") {
-		t.Errorf("%v", line)
+		t.Errorf("logged %v, want the missing PROXY header as the cause", line)
 	}
 }

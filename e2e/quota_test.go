@@ -99,7 +99,7 @@ func TestExplainNamesQuotas(t *testing.T) {
 			t.Fatalf("%v %v %s, quotas %v", err, x.Allowed, x.Reason, x.Quotas)
 		}
 		if x.Quotas[0].Name != "staff" || x.Quotas[1].Name != "everyone" {
-			t.Errorf("%v", x.Quotas)
+			t.Errorf("got the quotas %v, want staff, then everyone", x.Quotas)
 		}
 		if want := `quota: "everyone", 5000 requests each second and at most 5000 at once, per port`; x.Steps[len(x.Steps)-1] != want {
 			t.Errorf("%q, want %q", x.Steps[len(x.Steps)-1], want)

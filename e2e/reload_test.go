@@ -120,7 +120,7 @@ func TestOnlyTheRevokedConnectionIsClosed(t *testing.T) {
 		c.SetReadDeadline(time.Now().Add(5 * time.Second))
 		n, err := c.Read(buf)
 		if err != nil {
-			t.Fatalf("%s: %v", c.name, err)
+			t.Fatalf("%s: the answer: %v", c.name, err)
 		}
 		status, _, _ := strings.Cut(string(buf[:n]), "\r\n")
 		return status
@@ -129,7 +129,7 @@ func TestOnlyTheRevokedConnectionIsClosed(t *testing.T) {
 	never := dial("alice, before any request", s.alice)
 	for _, c := range []idle{alice, bob} {
 		if got := request(c); got != "HTTP/1.1 200 OK" {
-			t.Fatalf("%s: %s", c.name, got)
+			t.Fatalf("%s: got %s, want 200", c.name, got)
 		}
 	}
 	s.put("ca.crl", s.crl(2, s.alice))

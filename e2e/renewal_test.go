@@ -38,13 +38,13 @@ func TestCertificateAndKeyMayBeRenewedOneAfterTheOther(t *testing.T) {
 				t.Helper()
 				status := l.server.Status()
 				if _, body := ready(l.server); strings.Contains(body, "degraded") != failed || len(status.Failed) > 0 != failed || len(status.Degraded) > 0 != failed {
-					t.Errorf("%s: %q, %v", when, body, status.Failed)
+					t.Errorf("%s: got %q, failed %v; want a failed reload: %t", when, body, status.Failed, failed)
 				}
 				if logged := len(l.log.find("event", "reload", "outcome", "failed")) > 0; logged != failed {
 					t.Errorf("%s: logged as a failure: %t", when, logged)
 				}
 				if got := get(s.client(s.alice), l.url("internal", "/whoami")); got != "200 alice" {
-					t.Errorf("%s: %s", when, got)
+					t.Errorf("%s: got %s, want 200 alice", when, got)
 				}
 			}
 			content := files[row.first]
@@ -84,7 +84,7 @@ func TestCertificateAndKeyMayBeRenewedOneAfterTheOther(t *testing.T) {
 			}
 			testkit.Eventually(t, "the end", func() bool { return len(l.log.find("event", "degraded", "outcome", "ok")) == 1 })
 			if got := l.server.Status(); len(got.Failed)+len(got.Degraded) > 0 || got.Generation != 2 {
-				t.Errorf("%+v", got)
+				t.Errorf("got %+v, want generation 2 in order", got)
 			}
 			if !slices.Equal(l.presented("internal"), renewed.Cert.Raw) {
 				t.Error("the old certificate is presented")

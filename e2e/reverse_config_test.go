@@ -196,14 +196,14 @@ func TestExplainOfPortsWithTunnels(t *testing.T) {
 	alice := []*x509.Certificate{d.alice.Cert}
 	x, err := outer.server.Explain(t.Context(), mtlsguard.ExplainRequest{Port: "external", Path: "/secret", Certificates: alice})
 	if err != nil || !x.Allowed || x.Policy != nil || x.Mapping != nil {
-		t.Errorf("%+v, %v", x, err)
+		t.Errorf("got %+v, %v; want an allowed request without mappings and policy", x, err)
 	}
 	if x, err := outer.server.Explain(t.Context(), mtlsguard.ExplainRequest{Port: "external", Path: "/a//b", Certificates: alice}); err != nil || x.Allowed || x.Reason != "ambiguous-path" {
-		t.Errorf("%+v, %v", x, err)
+		t.Errorf("got %+v, %v; want ambiguous-path", x, err)
 	}
 	for server, port := range map[*mtlsguard.Server]string{outer.server: "registrations", inner.server: "tunnel"} {
 		if _, err := server.Explain(t.Context(), mtlsguard.ExplainRequest{Port: port, Certificates: alice}); len(configerror.All(err)) != 1 {
-			t.Errorf("%s: %v", port, err)
+			t.Errorf("%s: got %v, want one error", port, err)
 		}
 	}
 }
@@ -222,7 +222,7 @@ func TestAuthenticatorsOfPortsWithTunnels(t *testing.T) {
 	}{{d.site, "external", false}, {d.site, "registrations", false}, {s, "tunnel", true}} {
 		_, err := mtlsguard.Open(row.site.path(config), mtlsguard.Options{Authenticators: map[string][]middleware.Authenticator{row.port: {basic}}})
 		if (err == nil) != row.good {
-			t.Errorf("%s: %v", row.port, err)
+			t.Errorf("%s: got %v, want an error: %t", row.port, err, !row.good)
 		}
 	}
 }

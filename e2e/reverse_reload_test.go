@@ -223,7 +223,7 @@ func TestReloadOfCheckAppliesAtOnce(t *testing.T) {
 				t.Fatal(err)
 			}
 			if got := get(alice, outer.url("external", "/whoami")); got != row.want {
-				t.Errorf("%s: %s", row.new, got)
+				t.Errorf("%s: got %s, want %s", row.new, got, row.want)
 			}
 		}
 	}

@@ -191,7 +191,7 @@ func TestReadinessCoversTunnels(t *testing.T) {
 	d := newDMZ(t)
 	outer := d.startGateway(mtlsguard.Options{})
 	if code, why := ready(outer.server); code != 503 || why != "no server has registered\n" {
-		t.Errorf("%d %q", code, why)
+		t.Errorf("got %d %q, want 503 before a server has registered", code, why)
 	}
 	s := d.inside()
 	inner := s.start(mtlsguard.Options{})
@@ -202,14 +202,14 @@ func TestReadinessCoversTunnels(t *testing.T) {
 		return inner.server.Status().Gateways[d.registrations] == 2 && outer.server.Status().Services["orders"] == 2
 	})
 	if ports := inner.server.Status().Ports; len(ports) != 1 || ports[0].Name != "tunnel" || ports[0].Connections != 2 || ports[0].FreshUntil.IsZero() {
-		t.Errorf("%+v", ports)
+		t.Errorf("got the ports %+v, want tunnel with two connections", ports)
 	}
 	if outer.server.Status().Gateways != nil || inner.server.Status().Services != nil {
 		t.Error("the two tunnels are one")
 	}
 	get(d.client(d.alice), outer.url("external", "/whoami"))
 	if p := inner.server.Status().Ports[0]; p.Allowed != 1 {
-		t.Errorf("%+v", p)
+		t.Errorf("got %+v, want one request allowed", p)
 	}
 	inner.end()
 	testkit.Eventually(t, "the gateway is not ready", func() bool { code, _ := ready(outer.server); return code == 503 })
@@ -274,7 +274,7 @@ func TestInnerServerConnectsWhenTheGatewayStarts(t *testing.T) {
 	l := s.background()
 	testkit.Eventually(t, "an attempt", func() bool { return len(l.log.find("event", "handshake", "outcome", "failed", "error", "refused")) > 0 })
 	if code, why := ready(l.server); code != 503 || !strings.Contains(why, "no gateway is connected") {
-		t.Errorf("%d %s", code, why)
+		t.Errorf("got %d %s, want 503 without a gateway", code, why)
 	}
 	outer := d.startGateway(mtlsguard.Options{})
 	testkit.Eventually(t, "ready", func() bool { code, _ := ready(l.server); return code == 200 })
@@ -314,7 +314,7 @@ func TestRequestWithoutATunnelIsRefused(t *testing.T) {
 	}
 	defer res.Body.Close()
 	if res.StatusCode != 503 || res.Header.Get("Retry-After") == "" {
-		t.Errorf("%d %v", res.StatusCode, res.Header)
+		t.Errorf("got %d with %v, want 503 and Retry-After", res.StatusCode, res.Header)
 	}
 	testkit.Eventually(t, "the log says so", func() bool {
 		return len(outer.log.find("event", "tunnel", "outcome", "failed", "services", "orders")) == 1

@@ -102,7 +102,7 @@ func TestMissingCRLIsFetchedBeforeTheStart(t *testing.T) {
 		os.Remove(s.path("ca.crl"))
 		_, err := mtlsguard.Open(s.path(config), mtlsguard.Options{})
 		if !hasConfigError(configerror.All(err), s.path(config), line, what) {
-			t.Errorf("%s: %v", when, err)
+			t.Errorf("%s: got %v, want line %d: %s", when, err, line, what)
 		}
 		if _, err := os.Stat(s.path("ca.crl")); err == nil {
 			t.Errorf("%s: the file was written", when)

@@ -57,7 +57,7 @@ func TestCRLWithItsIssuerInAnotherEncodingRevokes(t *testing.T) {
 			t.Errorf("%s, alice: %s", mode, got)
 		}
 		if lines := l.log.find("level", "WARN", "error", "no known authority"); len(lines) > 0 {
-			t.Errorf("%s: %v", mode, lines)
+			t.Errorf("%s: logged %v, want no warning", mode, lines)
 		}
 		l.stop()
 	}
@@ -94,7 +94,7 @@ func TestCRLOfAnUnknownIssuerIsAWarning(t *testing.T) {
 			s.sub(config, "crls: [ca.crl]", "crls: [ca.crl, sub.crl]"+row.issuers)
 			if row.refused != "" {
 				if _, err := mtlsguard.Open(s.path(config), mtlsguard.Options{}); err == nil || !strings.Contains(err.Error(), row.refused) {
-					t.Errorf("%v", err)
+					t.Errorf("got %v, want %q", err, row.refused)
 				}
 				return
 			}
@@ -181,7 +181,7 @@ func TestFileIsFetchedFromOneURL(t *testing.T) {
 			write("http://127.0.0.1:1/one.crl", "http://127.0.0.1:1/two.crl")
 			_, err := mtlsguard.Open(s.path(config), mtlsguard.Options{})
 			if err == nil || !strings.Contains(err.Error(), "fetched from another URL, in line 9") {
-				t.Errorf("%v", err)
+				t.Errorf("got %v, want the other URL's line as an error", err)
 			}
 			write("http://127.0.0.1:1/one.crl", "http://127.0.0.1:1/one.crl")
 			if _, err := mtlsguard.Open(s.path(config), mtlsguard.Options{}); err != nil {

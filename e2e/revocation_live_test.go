@@ -84,7 +84,7 @@ func (l *live) open(holder *testpki.Pair) (out []openConn) {
 		c, o := dial(name+", idle", option)
 		o.request = func() string { return get(c, l.url("internal", "/whoami")) }
 		if got := o.request(); got[:3] != "200" {
-			l.Fatalf("%s: %s", o.name, got)
+			l.Fatalf("%s: got %s, want 200", o.name, got)
 		}
 		out = append(out, o)
 		c, o = dial(name+", events", option)
@@ -119,7 +119,7 @@ func (l *live) open(holder *testpki.Pair) (out []openConn) {
 	io.WriteString(c, "GET /orders/socket HTTP/1.1\r\nHost: localhost\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n")
 	answer := make([]byte, 4096)
 	if n, err := c.Read(answer); err != nil || !strings.HasPrefix(string(answer[:n]), "HTTP/1.1 101 ") {
-		l.Fatalf("%s: %q %v", o.name, answer[:n], err)
+		l.Fatalf("%s: got %q, %v; want 101", o.name, answer[:n], err)
 	}
 	echo := make(chan string, 1)
 	go func() {
@@ -239,7 +239,7 @@ func TestExpiredCertificateIsRefusedOnAnOpenConnection(t *testing.T) {
 	for name, c := range clients {
 		for range 2 {
 			if got := get(c, l.url("internal", "/whoami")); got != "200 alice" {
-				t.Fatalf("%s: %s", name, got)
+				t.Fatalf("%s: got %s, want 200 alice", name, got)
 			}
 		}
 	}
@@ -289,16 +289,16 @@ func TestRevocationCancelsRequests(t *testing.T) { // not parallel: less than a 
 			t.Fatal(err)
 		}
 		if got := <-answers[s.alice]; got != "200 alice was cancelled" {
-			t.Errorf("%s: %s", name, got)
+			t.Errorf("%s: got %s, want alice's request to be cancelled", name, got)
 		}
 		select {
 		case got := <-answers[s.bob]:
-			t.Errorf("%s: %s", name, got)
+			t.Errorf("%s: bob's request ended with %s", name, got)
 		case <-time.After(50 * time.Millisecond):
 		}
 		close(release)
 		if got := <-answers[s.bob]; got != "200 bob was not" {
-			t.Errorf("%s: %s", name, got)
+			t.Errorf("%s: got %s, want bob's request not to be cancelled", name, got)
 		}
 	}
 }

@@ -178,7 +178,7 @@ func TestOCSPConfigurationErrors(t *testing.T) {
 		s.sub(config, "crls: [ca.crl]", "revocation: hard\n      ocsp: "+row.ocsp)
 		_, err := mtlsguard.Open(s.path(config), mtlsguard.Options{})
 		if found := configerror.All(err); len(found) != 1 || !hasConfigError(found, s.path(config), 12, row.what) || found[0].Hint == "" {
-			t.Errorf("%s: %v", row.ocsp, err)
+			t.Errorf("%s: got %v, want line 12: %s", row.ocsp, err, row.what)
 		}
 	}
 }

@@ -56,7 +56,7 @@ func TestMaxLeafLifetimeRefusesLongLivedCertificates(t *testing.T) {
 	for _, wrong := range []string{"-1h", "one day", "24"} {
 		s.sub(config, "max_leaf_lifetime: 24h", "max_leaf_lifetime: "+wrong)
 		if found := configerror.All(l.server.Reload()); !hasConfigError(found, s.path(config), 12, "max_leaf_lifetime") {
-			t.Errorf("%s: %v", wrong, found)
+			t.Errorf("%s: got %v, want an error in line 12", wrong, found)
 		}
 		s.sub(config, "max_leaf_lifetime: "+wrong, "max_leaf_lifetime: 24h")
 	}

@@ -40,7 +40,7 @@ func TestRunWatchesForAProgramThatServes(t *testing.T) {
 	expect := func(when string, code int, part string) {
 		t.Helper()
 		if got, why := ready(server); got != code || !strings.Contains(why, part) {
-			t.Errorf("%s: %d %s", when, got, why)
+			t.Errorf("%s: got %d %s, want %d %q", when, got, why, code, part)
 		}
 	}
 	expect("before all", 503, "the ports are not open")

@@ -36,7 +36,7 @@ func TestOpenFS(t *testing.T) {
 	for _, name := range []string{"../policy.csv", "/policy.csv/x", "lost.csv"} {
 		s.put(config, strings.Replace(siteConfig, "policy.csv", name, 1))
 		if _, err := mtlsguard.OpenFS(s.files(), config, mtlsguard.Options{}); len(configerror.All(err)) != 1 {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("%s: got %v, want one error", name, err)
 		}
 	}
 }
@@ -102,7 +102,7 @@ func TestClockOfTheOptionsDecidesExpiry(t *testing.T) {
 	alice := s.client(s.alice, testkit.HTTP2)
 	public, internal := l.url("public", "/whoami"), l.url("internal", "/whoami")
 	if a, b := get(alice, internal), get(alice, public); a != "200 alice" || b != "200 alice" {
-		t.Fatalf("%s, %s", a, b)
+		t.Fatalf("got %s and %s, want 200 alice on both ports", a, b)
 	}
 	mu.Lock()
 	ahead = 23*time.Hour + 30*time.Minute // the CRL of port internal ends before the certificate

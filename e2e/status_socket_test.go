@@ -45,15 +45,15 @@ func TestStatusSocketOfARunningServer(t *testing.T) {
 	testkit.Eventually(t, "the refused handshake is counted", func() bool { return read().Ports[0].Handshakes[reason.NoCertificate] == 1 })
 	r := read()
 	if !r.Ready || r.Config != s.path(config) || r.PID != os.Getpid() || len(r.Ports) != 2 || time.Since(r.At) > time.Minute {
-		t.Errorf("%+v", r)
+		t.Errorf("got %+v, want a ready server with two ports", r)
 	}
 	if p := r.Ports[0]; p.Name != "internal" || p.Addr != l.server.Ports()[0].Addr().String() || p.Connections != 1 || p.Allowed != 1 || p.Refused[reason.NoRule] != 1 {
-		t.Errorf("%+v", p)
+		t.Errorf("got %+v, want port internal with one connection, one request allowed and one refused", p)
 	}
 	for _, want := range []string{"server.pem", "ca.pem", "ca.crl"} {
 		i := slices.IndexFunc(r.Ends, func(e statussocket.End) bool { return e.File == s.path(want) })
 		if i < 0 || r.Ends[i].At.IsZero() || (r.Ends[i].NextFetch != nil) != (want == "ca.crl") {
-			t.Errorf("%s: %+v", want, r.Ends)
+			t.Errorf("no end of %s, or a wrong one, in %+v", want, r.Ends)
 		}
 	}
 

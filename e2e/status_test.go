@@ -45,7 +45,7 @@ func TestReadiness(t *testing.T) {
 		t.Helper()
 		code, why := ready(l.server)
 		if code != want || !strings.Contains(why, part) || l.server.Status().Ready() != (want == 200) {
-			t.Errorf("%s: %d %s", when, code, why)
+			t.Errorf("%s: got %d %s, want %d %q", when, code, why, want, part)
 		}
 		degraded := strings.HasPrefix(part, "degraded: ")
 		if got := l.server.Status().Degraded; (len(got) > 0) != degraded {
@@ -162,7 +162,7 @@ func TestSlowReloadDoesNotHoldStatusOrTheEnd(t *testing.T) {
 	}
 	within("Status", func() {
 		if code, why := ready(l.server); code != 200 {
-			t.Errorf("%d %s", code, why)
+			t.Errorf("got %d %s, want 200", code, why)
 		}
 	})
 	within("a request", func() {
@@ -173,7 +173,7 @@ func TestSlowReloadDoesNotHoldStatusOrTheEnd(t *testing.T) {
 	within("Explain", func() {
 		x, err := l.server.Explain(t.Context(), mtlsguard.ExplainRequest{Port: "internal", Path: "/whoami", Certificates: s.alice.Presented()})
 		if err != nil || !x.Allowed {
-			t.Errorf("%+v, %v", x, err)
+			t.Errorf("got %+v, %v; want an allowed request", x, err)
 		}
 	})
 	undo()
@@ -286,7 +286,7 @@ func TestWeakGODEBUGSettingsOfTheBuildAreWarnings(t *testing.T) {
 	}
 	for godebug, warnings := range map[string]int{"": 1, "tlssha1=0": 0} {
 		if log := s.run(s.path("server"), godebug); strings.Count(log, "GODEBUG has tlssha1=1") != warnings {
-			t.Errorf("%q: %s", godebug, log)
+			t.Errorf("%q: got the log %s; want %d warnings", godebug, log, warnings)
 		}
 	}
 }
@@ -308,7 +308,7 @@ func (s *site) run(binary, godebug string) string {
 		n, err := out.Read(buf)
 		log += string(buf[:n])
 		if err != nil {
-			s.Errorf("%q: %v", godebug, err)
+			s.Errorf("%q: the server's output: %v", godebug, err)
 			break
 		}
 	}

@@ -251,7 +251,7 @@ func TestSocketOfSystemd(t *testing.T) {
 	c := s.client(s.alice)
 	c.Timeout = testkit.Patience
 	if got := get(c, "https://"+addr+"/whoami"); !strings.HasPrefix(got, "200 ") {
-		t.Errorf("%s, %s", got, printed.text())
+		t.Errorf("got %s, want 200; the server printed %s", got, printed.text())
 	}
 	if environ, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", cmd.Process.Pid)); err != nil || !strings.Contains(string(environ), "-config") {
 		t.Errorf("%q, %v: systemd-socket-activate is not the server now", environ, err)

@@ -33,7 +33,7 @@ func verified(tb testing.TB, token, set string) (claims map[string]any, keys int
 	tb.Helper()
 	var published struct{ Keys []struct{ Kid, X string } }
 	if err := json.Unmarshal([]byte(set), &published); err != nil {
-		tb.Fatalf("%v: %s", err, set)
+		tb.Fatalf("the keys are not JSON: %v: %s", err, set)
 	}
 	parts := strings.Split(token, ".")
 	if len(parts) != 3 {
@@ -121,7 +121,7 @@ func TestHintAboutATokenKeyLosesNothing(t *testing.T) {
 		s.sub(config, "    strict: false\n    upstream", "    strict: false\n    # upstream")
 		_, err := mtlsguard.Open(s.path(config), mtlsguard.Options{})
 		if all := configerror.All(err); len(all) != 1 || !strings.HasSuffix(all[0].Hint, " -out "+other) {
-			t.Errorf("%s: %v", named, err)
+			t.Errorf("%s: got %v, want one error whose hint writes %s", named, err, other)
 		}
 	}
 }

@@ -103,7 +103,7 @@ func TestTrustDomainErrors(t *testing.T) {
 		_, err := mtlsguard.Open(s.path(config), mtlsguard.Options{})
 		all := configerror.All(err)
 		if len(all) == 0 || !strings.Contains(all[0].What, row.want) || all[0].Line == 0 || all[0].Hint == "" {
-			t.Errorf("%s: %v", row.replacement, err)
+			t.Errorf("%s: got %v, want %q with a line and a hint", row.replacement, err, row.want)
 		}
 	}
 }

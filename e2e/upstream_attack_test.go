@@ -25,7 +25,7 @@ func TestSlowBodyIsTheCallersFailure(t *testing.T) {
 		_, _ = io.WriteString(c, "POST / HTTP/1.1\r\nHost: localhost\r\n"+framing)
 		res, err := http.ReadResponse(in, nil)
 		if err != nil || res.StatusCode != http.StatusRequestTimeout || !res.Close {
-			t.Fatalf("%q: %v %v", framing, res, err)
+			t.Fatalf("%q: answered %v, %v; want 408 and the end of the connection", framing, res, err)
 		}
 		if _, err := io.Copy(io.Discard, in); err != nil {
 			t.Errorf("%q: the connection stays open: %v", framing, err)
@@ -37,7 +37,7 @@ func TestSlowBodyIsTheCallersFailure(t *testing.T) {
 	}
 	l.end()
 	if lines := l.log.find("event", "upstream", "status", "408"); len(lines) > 0 {
-		t.Errorf("%v", lines)
+		t.Errorf("logged %v, want no failure of the service", lines)
 	}
 }
 
@@ -68,7 +68,7 @@ func TestH2CBehindAUnixSocket(t *testing.T) {
 		body, _ := io.ReadAll(res.Body)
 		res.Body.Close()
 		if string(body) != "HTTP/2.0 for alice at /orders.Orders/Get?x" || res.Trailer.Get("Grpc-Status") != "0" {
-			t.Errorf("%s %v", body, res.Trailer)
+			t.Errorf("got %s, trailers %v; want the answer for alice and Grpc-Status 0", body, res.Trailer)
 		}
 	}
 	server.Close() // closes and removes the socket
@@ -97,7 +97,7 @@ func TestHostileRequestsReachNoUpstream(t *testing.T) {
 		c, in := l.dialTLS("internal", l.alice)
 		_, _ = io.WriteString(c, head+"\r\nConnection: close\r\n\r\n")
 		if res, err := http.ReadResponse(in, nil); err != nil || res.StatusCode < 400 {
-			t.Errorf("%q: %v %v", head, res, err)
+			t.Errorf("%q: answered %v, %v; want a refusal", head, res, err)
 		}
 		c.Close()
 	}

@@ -32,6 +32,6 @@ func TestUpstreamBehindATunnel(t *testing.T) {
 	}
 	defer res.Body.Close()
 	if body, err := io.ReadAll(res.Body); err != nil || string(body) != "alice, body" {
-		t.Errorf("%s %s %v", res.Status, body, err)
+		t.Errorf("got %s %s, %v; want alice's body", res.Status, body, err)
 	}
 }

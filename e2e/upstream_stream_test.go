@@ -61,12 +61,12 @@ func TestUpgradesToAnUpstream(t *testing.T) {
 	fmt.Fprintf(c, upgradeRequest, "/ws", "WebSocket")
 	res, err := http.ReadResponse(in, nil)
 	if err != nil || res.StatusCode != 101 || res.Header.Get("User") != "alice" {
-		t.Fatalf("%v %v", res, err)
+		t.Fatalf("answered %v, %v; want 101 for alice", res, err)
 	}
 	for _, text := range []string{"first\n", "second\n"} {
 		_, _ = io.WriteString(c, text)
 		if got, err := in.ReadString('\n'); got != text {
-			t.Fatalf("%q %v", got, err)
+			t.Fatalf("got %q, %v; want the echo of %q", got, err, text)
 		}
 	}
 	if rest, err := io.ReadAll(in); len(rest) > 0 || err != nil && os.IsTimeout(err) {
@@ -110,7 +110,7 @@ func TestUpgradesToAnUpstream(t *testing.T) {
 		fmt.Fprintf(c, upgradeRequest+"GET /smuggled HTTP/1.1\r\nHost: localhost\r\n\r\n", row.path, row.protocol)
 		res, err := http.ReadResponse(in, nil)
 		if err != nil || res.StatusCode != row.status {
-			t.Fatalf("%s %s: %v %v", row.path, row.protocol, res, err)
+			t.Fatalf("%s %s: answered %v, %v; want %d", row.path, row.protocol, res, err, row.status)
 		}
 		_, _ = io.Copy(io.Discard, res.Body)
 		if rest, err := io.ReadAll(in); len(rest) > 0 || err != nil && os.IsTimeout(err) {
@@ -136,7 +136,7 @@ func TestStreamsAndTrailersOfAnH2CUpstream(t *testing.T) {
 	t.Parallel()
 	l := newUpstreamSite(t, h2cService(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.ProtoMajor != 2 || r.Header.Get("Te") != "trailers" || r.Header.Get("X-Mtlsguard-User") != "alice" {
-			t.Errorf("%s %v", r.Proto, r.Header)
+			t.Errorf("the service got %s with %v, want HTTP/2 with Te: trailers, as alice", r.Proto, r.Header)
 		}
 		w.Header().Set("Content-Type", "application/grpc")
 		w.Header().Set("Trailer", "Grpc-Status")
@@ -169,13 +169,13 @@ func TestStreamsAndTrailersOfAnH2CUpstream(t *testing.T) {
 	for _, text := range []string{"one\n", "two\n"} {
 		_, _ = io.WriteString(write, text)
 		if got, err := in.ReadString('\n'); got != "re: "+text {
-			t.Fatalf("%q %v", got, err)
+			t.Fatalf("got %q, %v; want the answer to %q", got, err, text)
 		}
 	}
 	r.Trailer.Set("Sum", "2")
 	write.Close()
 	if rest, err := io.ReadAll(in); len(rest) > 0 || err != nil || res.Trailer.Get("Grpc-Status") != "0" || res.Trailer.Get("Grpc-Message") != "2" {
-		t.Errorf("%q %v %v", rest, err, res.Trailer)
+		t.Errorf("got %q, %v, trailers %v; want the end, Grpc-Status 0 and Grpc-Message 2", rest, err, res.Trailer)
 	}
 }
 
@@ -211,7 +211,7 @@ func TestEventsAndLargeBodiesOfAnUpstream(t *testing.T) {
 		in := bufio.NewReader(res.Body)
 		for range 2 {
 			if got, err := in.ReadString('\n'); got != "data: x\n" {
-				t.Errorf("%q %v", got, err)
+				t.Errorf("got %q, %v; want an event", got, err)
 			}
 			_, _ = in.ReadString('\n')
 			more <- struct{}{}
@@ -252,7 +252,7 @@ func TestContinueIsTheUpstreams(t *testing.T) {
 		c, in := l.dialTLS("internal", l.alice)
 		fmt.Fprintf(c, "POST %s HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n", path)
 		if got, err := in.ReadString('\n'); got != want {
-			t.Fatalf("%s: %q %v", path, got, err)
+			t.Fatalf("%s: got %q, %v; want %q", path, got, err, want)
 		}
 		if path == "/yes" {
 			_, _ = in.ReadString('\n')
@@ -262,7 +262,7 @@ func TestContinueIsTheUpstreams(t *testing.T) {
 				t.Fatal(err)
 			}
 			if body, _ := io.ReadAll(res.Body); string(body) != "body" {
-				t.Errorf("%s", body)
+				t.Errorf("the service got %q, want body", body)
 			}
 		}
 	}
@@ -317,7 +317,7 @@ func TestBodiesNeverBecomeRequestsOfAnUpstream(t *testing.T) {
 				t.Errorf("the connection stays open: %v", err)
 			}
 			if status, _, body := send(t, l.client(l.bob), "GET", l.url("internal", "/")); status != 200 { // the service's connections are still in order
-				t.Errorf("%d %s", status, body)
+				t.Errorf("bob got %d %s, want 200", status, body)
 			}
 		})
 	}
@@ -421,14 +421,14 @@ func TestUpstreamWithTLS(t *testing.T) {
 	l := s.start(mtlsguard.Options{})
 	c := l.client(s.alice)
 	if status, _, body := send(t, c, "GET", l.url("internal", "/")); body != "HTTP/2.0 for alice by proxy" {
-		t.Errorf("%d %s", status, body)
+		t.Errorf("got %d %s, want the answer for alice by proxy", status, body)
 	}
 	put("renewed")
 	if err := l.server.Reload(); err != nil {
 		t.Fatal(err)
 	}
 	if status, _, body := send(t, c, "GET", l.url("internal", "/")); body != "HTTP/2.0 for alice by renewed" {
-		t.Errorf("%d %s", status, body)
+		t.Errorf("got %d %s, want the answer for alice by renewed", status, body)
 	}
 	found := false
 	for _, e := range l.server.Inventory().Files {
@@ -455,7 +455,7 @@ func TestHealthOfAnUpstream(t *testing.T) {
 	status.Store(503)
 	url := service(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.RequestURI() != "/healthz?deep=1" || r.Method != "GET" || r.Header["X-Mtlsguard-User"] != nil {
-			t.Errorf("%s %s %v", r.Method, r.RequestURI, r.Header)
+			t.Errorf("the service got %s %s with %v, want a health check without a user", r.Method, r.RequestURI, r.Header)
 		}
 		w.WriteHeader(int(status.Load()))
 	})
@@ -578,7 +578,7 @@ func TestUpstreamTakesALimitedNumberOfRequests(t *testing.T) {
 	}
 	res.Body.Close()
 	if res.StatusCode != 503 || res.Header.Get("Retry-After") != "1" {
-		t.Errorf("%s %v", res.Status, res.Header)
+		t.Errorf("got %s with %v, want 503 and Retry-After: 1", res.Status, res.Header)
 	}
 	close(release)
 	if status := <-done; status != 200 {
@@ -593,17 +593,17 @@ func TestCallersBodyIsNoFailureOfTheUpstream(t *testing.T) {
 	c, in := l.dialTLS("internal", l.alice)
 	_, _ = io.WriteString(c, "POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nnonsense\r\n")
 	if res, err := http.ReadResponse(in, nil); err != nil || res.StatusCode != 400 || !res.Close {
-		t.Errorf("%v %v", res, err)
+		t.Errorf("answered %v, %v; want 400 and the end of the connection", res, err)
 	}
 	c, _ = l.dialTLS("internal", l.alice)
 	_, _ = io.WriteString(c, "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\nhello")
 	c.Close()
 	if status, _, body := send(t, l.client(l.alice), "GET", l.url("internal", "/")); status != 200 {
-		t.Errorf("%d %s", status, body)
+		t.Errorf("got %d %s, want 200", status, body)
 	}
 	l.end()
 	if lines := l.log.find("event", "upstream"); len(lines) > 0 {
-		t.Errorf("%v", lines)
+		t.Errorf("logged %v, want no failure of the service", lines)
 	}
 }
 
@@ -616,9 +616,9 @@ func TestServeWithoutHandlerNeedsUpstreams(t *testing.T) {
 	l := s.start(mtlsguard.Options{})
 	s.sub("mtlsguard.yaml", fmt.Sprintf("    upstream: {url: %q}\n", url), "")
 	if err := l.server.Reload(); err == nil || !strings.Contains(err.Error(), `port "internal" has no upstream`) {
-		t.Errorf("%v", err)
+		t.Errorf("got %v, want the port without an upstream as an error", err)
 	}
 	if status, _, body := send(t, l.client(l.alice), "GET", l.url("internal", "/")); status != 200 {
-		t.Errorf("%d %s", status, body)
+		t.Errorf("got %d %s, want 200", status, body)
 	}
 }

@@ -92,7 +92,7 @@ func TestUpstreamGetsTheCallerAndNoForgery(t *testing.T) {
 		}
 		status, got, body := send(t, l.client(l.alice, options...), "GET", l.url("internal", "/a%25b;c?x=1;y=%zz&z"), set...)
 		if status != 200 {
-			t.Fatalf("%d %s", status, body)
+			t.Fatalf("got %d %s, want 200", status, body)
 		}
 		for name, want := range map[string]string{
 			"X-Mtlsguard-User": "alice", "X-Mtlsguard-Groups": "Authenticated,Everybody,staff", "Client-Cert": ":" + base64.StdEncoding.EncodeToString(l.alice.Cert.Raw) + ":",
@@ -129,13 +129,13 @@ func TestRefusedRequestReachesNoUpstream(t *testing.T) {
 	c := l.client(l.bob)
 	for _, path := range []string{"/orders/7", "/other", "/orders/../x"} {
 		if status, _, body := send(t, c, "GET", l.url("internal", path)); status < 400 {
-			t.Errorf("%s: %d %s", path, status, body)
+			t.Errorf("%s: got %d %s, want a refusal", path, status, body)
 		}
 	}
 	alice := l.client(l.alice)
 	for _, path := range []string{"/orders/..;x", "/orders/.;", "/orders/..%3b", "/;x/orders/7", "/orders/%3bx/7", "/orders/;"} { // a servlet container serves another path
 		if status, _, body := send(t, alice, "GET", l.url("internal", path)); status != 400 {
-			t.Errorf("%s: %d %s", path, status, body)
+			t.Errorf("%s: got %d %s, want 400", path, status, body)
 		}
 	}
 	if status, _, body := send(t, alice, "GET", l.url("internal", "/orders/7")); status != 200 {
@@ -170,7 +170,7 @@ func TestUpstreamHeadersHaveTheirOwnNames(t *testing.T) {
 	defer res.Body.Close()
 	got = http.Header{}
 	if err := json.NewDecoder(res.Body).Decode(&got); err != nil || got.Get("Trailer-Checksum") != "7" || got["Trailer-Principal"] != nil || got["Trailer-Content-Range"] != nil || got.Get("Principal") != "alice" {
-		t.Errorf("%v %v", got, err)
+		t.Errorf("the service got %v, %v; want the user alice and the trailer Checksum alone", got, err)
 	}
 }
 
@@ -225,7 +225,7 @@ func TestUpstreamThatDoesNotAnswer(t *testing.T) {
 			status, _, body := send(t, l.client(l.alice), row.method, l.url("internal", "/orders"))
 			var p struct{ Reason, Reference string }
 			if err := json.Unmarshal([]byte(body), &p); err != nil || status != row.status || p.Reason != string(reason.Upstream) || len(p.Reference) != 16 {
-				t.Fatalf("%d %s", status, body)
+				t.Fatalf("got %d %s, want %d %s with a reference", status, body, row.status, reason.Upstream)
 			}
 			testkit.Eventually(t, "the line", func() bool { return len(l.log.find("event", "upstream")) > 0 })
 			lines := l.log.find("event", "upstream", "reference", p.Reference, "upstream", row.url, "user", "alice", "path", "/orders", "reason", "upstream", "error", row.err)
@@ -257,7 +257,7 @@ func TestUpstreamThatBreaksOffItsAnswer(t *testing.T) {
 		body, err := io.ReadAll(res.Body)
 		res.Body.Close()
 		if err == nil || string(body) != "half" {
-			t.Errorf("%q %v", body, err)
+			t.Errorf("got %q, %v; want half and an error", body, err)
 		}
 	}
 	pair := l.alice.TLS()
@@ -291,7 +291,7 @@ func TestCurlReachesServicesThatAreNotGo(t *testing.T) {
 		cmd := exec.Command(curl, "-sS", "-m", "10", version, "--cacert", "server-ca.pem", "--cert", "alice.pem", "--key", "alice-key.pem", l.url("internal", "/hello.txt"))
 		cmd.Dir = s.dir
 		if out, err := cmd.CombinedOutput(); err != nil || string(out) != "hello from Python\n" {
-			t.Errorf("%s: %s %v", version, out, err)
+			t.Errorf("%s: got %q, %v; want the answer of Python", version, out, err)
 		}
 	}
 }
@@ -312,7 +312,7 @@ http {
 	background(t, exec.Command(nginx, "-c", s.path("nginx.conf"), "-e", "stderr"), s.path("nginx.sock"))
 	l := s.start(mtlsguard.Options{})
 	if status, _, body := send(t, l.client(l.alice), "GET", l.url("internal", "/x?y"), "X_Mtlsguard_User", "root"); status != 200 || body != "alice at 127.0.0.1/x?y" {
-		t.Errorf("%d %s", status, body)
+		t.Errorf("got %d %s, want the answer for alice", status, body)
 	}
 }
 

@@ -176,10 +176,10 @@ func TestHintAboutLookupsNamesTheCRLsOfAllAnchors(t *testing.T) {
 	}
 	before := lookups()
 	if len(before) != 2 || !strings.Contains(before[0], hint+" in this trust too, or revocation: off") || !strings.Contains(before[1], hint+" in this trust too, or revocation: off") {
-		t.Fatalf("%q", before)
+		t.Fatalf("lint found %q, want both trusts with the hint", before)
 	}
 	s.sub("mtlsguard.yaml", "trust: {anchors: [ca.pem, other.pem]}", "trust: {anchors: [ca.pem, other.pem], "+hint+"}")
 	if after := lookups(); len(after) > 0 {
-		t.Errorf("%q", after)
+		t.Errorf("lint found %q after the hint was followed, want nothing", after)
 	}
 }

@@ -75,12 +75,12 @@ func TestUsersOfARunningServerAreEdited(t *testing.T) {
 			out := l.edit(set(useredit.Set{IDs: []string{"alice"}, NotBefore: new("2020-01-01"), NotAfter: new("")}))
 			is("200 alice")
 			if len(out.Added) != 1 || out.Added[0].NotBefore != "2020-01-01T00:00:00Z" || out.Added[0].NotAfter != "" || out.Added[0].Disabled {
-				t.Errorf("%+v", out)
+				t.Errorf("added %+v, want alice from 2020 on", out)
 			}
 			carol := s.ca.Leaf("carol")
 			out = l.edit(adding(useredit.Add{User: "carol", By: "subject", ID: "carol-2"}, carol))
 			if got := get(s.client(carol), url); got != "200 carol" || len(out.Added) != 1 || len(out.Warnings) != 0 {
-				t.Errorf("%s, %+v", got, out)
+				t.Errorf("got %s, %+v; want 200 carol, one mapping and no warning", got, out)
 			}
 			l.edit(func(f *useredit.File) (*useredit.Change, error) {
 				return (&useredit.Remove{IDs: []string{"carol-2"}}).Change(f)
@@ -122,12 +122,12 @@ func TestWrongEditsChangeNothing(t *testing.T) {
 			t.Errorf("%s: %+v, %v; want an error with %q", name, out, err, row.want)
 		}
 		if errors.Is(err, useredit.ErrStale) != (name == "stale") {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("%s: got %v, want ErrStale for a stale digest only", name, err)
 		}
 	}
 	dry, now, _, err := useredit.Apply(useredit.Request{Open: l.users, Digest: &seen, DryRun: true, Change: set(useredit.Set{IDs: []string{"alice"}, Disabled: new(true)})})
 	if err != nil || now != seen || dry.Written || len(dry.Added) != 1 || !dry.Added[0].Disabled {
-		t.Errorf("%+v, %v", dry, err)
+		t.Errorf("got %+v, %v; want a disabled mapping that is not written", dry, err)
 	}
 	if got := s.get("users.yaml"); got != before {
 		t.Errorf("the file is now\n%s", got)

@@ -65,11 +65,11 @@ func TestAddressesAreCheckedBeforeTLS(t *testing.T) {
 		own, err := over(raw, clientConfig(alice))
 		if row.detail == "" {
 			if err != nil {
-				t.Errorf("%s: %v", row.from, err)
+				t.Errorf("%s: the handshake: %v", row.from, err)
 				continue
 			}
 			if body, _, err := own.get("/"); err != nil || body != "require alice HTTP/2.0" {
-				t.Errorf("%s: %q, %v", row.from, body, err)
+				t.Errorf("%s: got %q, %v; want the answer for alice", row.from, body, err)
 			}
 			own.Close()
 			continue
@@ -82,7 +82,7 @@ func TestAddressesAreCheckedBeforeTLS(t *testing.T) {
 			t.Errorf("%s: %d bytes, %v", row.from, n, err)
 		}
 		if h := e.of(t, raw.LocalAddr()); h.Reason != reason.Address || h.Err.Error() != "address: "+row.detail || h.Port != "require" {
-			t.Errorf("%s: %q, %v", row.from, h.Reason, h.Err)
+			t.Errorf("%s: the event has %q, %v; want %q, %s", row.from, h.Reason, h.Err, reason.Address, row.detail)
 		}
 	}
 	testkit.Eventually(t, "every place is free", func() bool { return p.ConnCount() == 0 })
@@ -122,7 +122,7 @@ func TestReconfigureClosesConnectionsOfDeniedAddresses(t *testing.T) {
 	io.WriteString(hijacked, "GET /hijack HTTP/1.1\r\nHost: localhost\r\n\r\n")
 	hijacked.SetReadDeadline(time.Now().Add(patience))
 	if line, err := bufio.NewReader(io.LimitReader(hijacked, 36)).ReadString('\n'); err != nil || !strings.Contains(line, "101") {
-		t.Fatalf("%q, %v", line, err)
+		t.Fatalf("the upgrade was answered %q, %v; want 101", line, err)
 	}
 	<-shop.started
 	hijacked.reading()
@@ -159,7 +159,7 @@ func TestAddressDeniedDuringTheHandshake(t *testing.T) {
 		}
 	}
 	if h := e.of(t, raw.LocalAddr()); h.Reason != reason.Address {
-		t.Errorf("%q, %v", h.Reason, h.Err)
+		t.Errorf("the event has %q, %v; want %q", h.Reason, h.Err, reason.Address)
 	}
 }
 

@@ -72,7 +72,7 @@ func TestRestOfABodyIsNoRequest(t *testing.T) {
 			answers := bufio.NewReader(own)
 			res, err := http.ReadResponse(answers, nil)
 			if err != nil {
-				t.Errorf("%s: %v", name, err)
+				t.Errorf("%s: the answer: %v", name, err)
 				return
 			}
 			io.Copy(io.Discard, res.Body)
@@ -158,14 +158,14 @@ func TestBodyThatHasEndedHasNoDeadline(t *testing.T) {
 			own := connected(t, p, clientConfig(nil, h1))
 			res, err := own.http.Post("https://localhost/", "text/plain", strings.NewReader("body"))
 			if err != nil {
-				t.Errorf("%s: %v", name, err)
+				t.Errorf("%s: the request: %v", name, err)
 				return
 			}
 			if body, err := io.ReadAll(res.Body); strings.TrimSpace(string(body)) != "served" {
 				t.Errorf("%s: %d bytes, %q, %v", name, len(body), strings.TrimSpace(string(body)), err)
 			}
 			if res, err = own.http.Get("https://localhost/"); err != nil { // on the same connection
-				t.Errorf("%s: %v", name, err)
+				t.Errorf("%s: the next request: %v", name, err)
 				return
 			}
 			if body, err := io.ReadAll(res.Body); string(body) != "served" {

@@ -238,7 +238,7 @@ func TestConfigureKeepsTheUsersHooks(t *testing.T) {
 	go srv.Serve(l)
 	t.Cleanup(func() { srv.Close() })
 	if body, _, err := dialAndGet(t, p, clientConfig(alice)); err != nil || body != "require alice HTTP/2.0" {
-		t.Errorf("%q, %v", body, err)
+		t.Errorf("got %q, %v; want the answer for alice", body, err)
 	}
 	if len(states) == 0 || srv.HTTP2.MaxReadFrameSize != 1<<20 || srv.HTTP2.MaxConcurrentStreams != 7 {
 		t.Error("a hook that was set before is gone")
@@ -280,7 +280,7 @@ func TestCertificateRequestNamesTheAnchors(t *testing.T) {
 		t.Errorf("HideAuthorities still sends the names %q", got)
 	}
 	if body, _, err := dialAndGet(t, p, clientConfig(otherCA.Leaf("eve"))); err != nil || !strings.Contains(body, " eve ") {
-		t.Errorf("%q, %v", body, err)
+		t.Errorf("got %q, %v; want the answer for eve", body, err)
 	}
 }
 

@@ -43,7 +43,7 @@ func TestConfigureKeepsWhatIsStricter(t *testing.T) {
 		srv := &http.Server{}
 		row.set(srv)
 		if err := newPort(t, c).Configure(srv); err != nil {
-			t.Errorf("%s: %v", row.name, err)
+			t.Errorf("%s: Configure: %v", row.name, err)
 			continue
 		}
 		got := fmt.Sprintf("headers %s idle %s read %s write %s bytes %d streams %d", srv.ReadHeaderTimeout, srv.IdleTimeout, srv.ReadTimeout, srv.WriteTimeout, srv.MaxHeaderBytes, srv.HTTP2.MaxConcurrentStreams)

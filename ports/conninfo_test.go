@@ -49,7 +49,7 @@ func TestConnectionsAreDescribed(t *testing.T) {
 	} {
 		got := infoOf(t, p, row.own)
 		if got.ID == 0 || got.Port != "request" || got.ServerName != "localhost" || got.Proxy != nil || got.Hijacked || got.Ending || got.User != "" {
-			t.Errorf("%s: %+v", name, got)
+			t.Errorf("%s: got %+v, want an open connection to localhost on port request, without a user", name, got)
 		}
 		if got.TLSVersion != row.want.TLSVersion || got.Protocol != row.want.Protocol || got.Resumed != row.want.Resumed || got.Requests != row.want.Requests || !got.Until.Equal(row.want.Until) {
 			t.Errorf("%s: %+v, want %+v", name, got, row.want)
@@ -108,7 +108,7 @@ func TestRequestsUnderWayAreCounted(t *testing.T) {
 		return last.Sub(former).Abs() < time.Microsecond
 	})
 	if got := infoOf(t, p, own); got.Requests != 3 || time.Since(got.Last) > 3*time.Second {
-		t.Errorf("%+v", got)
+		t.Errorf("got %+v, want 3 requests, the last one just now", got)
 	}
 }
 
@@ -145,7 +145,7 @@ func TestConnectionIsClosedByID(t *testing.T) {
 				t.Errorf("the idle connection was open for %v", took)
 			}
 			if got := infoOf(t, p, busy); !got.Ending {
-				t.Errorf("%+v", got)
+				t.Errorf("the busy connection is %+v, want it to be ending", got)
 			}
 			close(hold)
 			if err := <-answered; err != nil {

@@ -106,7 +106,7 @@ func TestFilesThatCannotBeServedAreAnError(t *testing.T) {
 	} {
 		_, err := Files(filepath.Join(dir, x.cert), filepath.Join(dir, x.key))
 		if x.want == "" && err != nil || x.want != "" && (err == nil || !strings.Contains(err.Error(), x.want)) {
-			t.Errorf("%s, %s: %v", x.cert, x.key, err)
+			t.Errorf("%s, %s: got %v, want %q", x.cert, x.key, err, x.want)
 		}
 	}
 }

@@ -93,7 +93,7 @@ func TestManySilentClientsEndAtTheirDeadline(t *testing.T) {
 		}
 	}
 	if body, own, err := dialAndGet(t, p, clientConfig(alice)); err != nil { // among them
-		t.Errorf("%q, %v", body, err)
+		t.Errorf("a client among the silent ones got %q, %v", body, err)
 	} else {
 		own.Close()
 	}
@@ -151,7 +151,7 @@ func TestHandshakeFloodLeavesEstablishedConnectionsAlone(t *testing.T) {
 	start := handshakes.Load()
 	for range 50 {
 		if body, _, err := established.get("/"); err != nil || body != "require bob HTTP/2.0" {
-			t.Errorf("%q, %v", body, err)
+			t.Errorf("the established connection got %q, %v; want the answer for bob", body, err)
 			break
 		}
 	}

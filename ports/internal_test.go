@@ -36,7 +36,7 @@ func TestTLSConfigOfEveryMode(t *testing.T) {
 		check := func(when string) {
 			config := p.state.Load().tls
 			if config.ClientAuth != row.want || config.MinVersion != tls.VersionTLS12 || config.VerifyConnection == nil {
-				t.Errorf("%v, %s: %v, %x", row.mode, when, config.ClientAuth, config.MinVersion)
+				t.Errorf("%v, %s: got %v and version %x, want %v, TLS 1.2 and VerifyConnection", row.mode, when, config.ClientAuth, config.MinVersion, row.want)
 			}
 			if p.Config().ClientAuth != row.mode || p.Config().Trust != c.Trust {
 				t.Errorf("%v, %s: Config returns %v", row.mode, when, p.Config().ClientAuth)

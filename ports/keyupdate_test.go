@@ -160,7 +160,7 @@ func TestOccasionalKeyUpdatesAreServed(t *testing.T) {
 			t.Fatal(err)
 		}
 		if line, err := answers.ReadString('\n'); err != nil || !strings.Contains(line, "200 OK") {
-			t.Fatalf("%q, %v", line, err)
+			t.Fatalf("the status line is %q, %v; want 200 OK", line, err)
 		}
 		for line := ""; line != "\r\n"; { // the rest of the head; the body is short and has a length
 			var err error

@@ -125,7 +125,7 @@ func TestStalledHandshakesDelayNoOther(t *testing.T) {
 		all.Go(func() {
 			start := time.Now()
 			if body, _, err := dialAndGet(t, p, clientConfig(alice)); err != nil || body != "require alice HTTP/2.0" {
-				t.Errorf("%q, %v", body, err)
+				t.Errorf("got %q, %v; want the answer for alice", body, err)
 			}
 			if d := time.Since(start); d > c.Limits.Handshake/2 {
 				t.Errorf("it took %v", d)
@@ -306,7 +306,7 @@ func TestSlowHeadersAndIdleConnectionsEnd(t *testing.T) {
 		io.WriteString(slow, "GET / HTTP/1.1\r\nHost: localhost\r\n")
 		slow.SetReadDeadline(time.Now().Add(patience))
 		if answer, err := io.ReadAll(slow); err != nil || strings.Contains(string(answer), "200 OK") {
-			t.Errorf("%q, %v", answer, err)
+			t.Errorf("slow headers got %q, %v; want the end of the connection", answer, err)
 		}
 		for _, o := range []tlsOption{h1, func(*tls.Config) {}} {
 			if d := admitted(t, p, clientConfig(alice, o)).ends(t); d > 5*time.Second {

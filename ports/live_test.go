@@ -79,7 +79,7 @@ func (s *workshop) hijack(t *testing.T, p *ports.Port, c *tls.Config) *caller {
 	io.WriteString(own, "GET /hijack HTTP/1.1\r\nHost: localhost\r\n\r\n")
 	own.SetReadDeadline(time.Now().Add(patience))
 	if line, err := bufio.NewReader(io.LimitReader(own, 36)).ReadString('\n'); err != nil || !strings.Contains(line, "101") {
-		t.Fatalf("%q, %v", line, err)
+		t.Fatalf("the upgrade was answered %q, %v; want 101", line, err)
 	}
 	<-s.started
 	return own
@@ -247,11 +247,11 @@ func TestExpiredCertificateIsRefusedOnAnOpenConnection(t *testing.T) {
 			own := admitted(t, p, clientConfig(alice, o))
 			shift.Store(int64(48 * time.Hour))
 			if body, _, err := own.get("/"); err != nil || !strings.Contains(body, " expired ") {
-				t.Errorf("%s: %q, %v", name, body, err)
+				t.Errorf("%s: got %q, %v; want expired", name, body, err)
 			}
 			shift.Store(-int64(48 * time.Hour))
 			if body, _, err := own.get("/"); err != nil || !strings.Contains(body, " not-yet-valid ") {
-				t.Errorf("%s: %q, %v", name, body, err)
+				t.Errorf("%s: got %q, %v; want not-yet-valid", name, body, err)
 			}
 		}
 		// No request verifies the hijacked connection again: the port does.
@@ -300,7 +300,7 @@ func TestConnectionBeyondItsAgeEndsAfterAnAnswer(t *testing.T) {
 		own := admitted(t, onPipes(t, c, http.HandlerFunc(echoCaller)), clientConfig(alice, h1))
 		for range 3 {
 			if _, r, err := own.get("/"); err != nil || r.Close {
-				t.Errorf("%v", err)
+				t.Errorf("got %v, want an answer that does not end the connection", err)
 			}
 		}
 	})
@@ -317,7 +317,7 @@ func TestReconfigureThatNeedsARestart(t *testing.T) {
 		other := c
 		change(&other)
 		if err := p.Reconfigure(other); !errors.Is(err, ports.ErrRestart) {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("%s: got %v, want ErrRestart", name, err)
 		}
 	}
 	// An invalid configuration changes nothing.

@@ -126,7 +126,7 @@ func TestFullAddressLeavesOthersServed(t *testing.T) {
 			t.Fatal(err)
 		}
 		if body, _, err := there.get("/"); err != nil || !strings.Contains(body, " alice ") {
-			t.Errorf("%s: %q, %v", row.other, body, err)
+			t.Errorf("%s: got %q, %v; want the answer for alice", row.other, body, err)
 		}
 	}
 }

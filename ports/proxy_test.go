@@ -96,7 +96,7 @@ func TestCallerBehindAProxyHasItsStatedAddress(t *testing.T) {
 		t.Fatal(err)
 	}
 	if body, _, err := own.get("/"); err != nil || !strings.HasPrefix(body, "192.0.2.9:1 ") {
-		t.Errorf("%q, %v", body, err)
+		t.Errorf("got %q, %v; want the address 192.0.2.9:1", body, err)
 	}
 }
 
@@ -138,7 +138,7 @@ func TestProxyHeaderIsRequiredOrForbidden(t *testing.T) {
 			}
 			testkit.Eventually(t, "the refusal is reported", func() bool { return e.count(row.want) == 1 })
 			if h, _ := e.find(func(h ports.Handshake) bool { return h.Reason == row.want }); !strings.Contains(h.Err.Error(), row.detail) || strings.Contains(h.Err.Error(), "0x1") {
-				t.Errorf("%v", h.Err)
+				t.Errorf("the event has %v, want %q without a byte of the connection", h.Err, row.detail)
 			}
 			testkit.Eventually(t, "the place is free", func() bool { return p.ConnCount() == 0 })
 		})
@@ -174,7 +174,7 @@ func TestSilentConnectionsOfAProxyDelayNobody(t *testing.T) {
 		t.Fatal(err)
 	}
 	if body, _, err := own.get("/"); err != nil || body != "require alice HTTP/2.0" {
-		t.Errorf("%q, %v", body, err)
+		t.Errorf("got %q, %v; want the answer for alice", body, err)
 	}
 	if d := time.Since(start); d > 5*time.Second || p.ConnCount() != 51 {
 		t.Errorf("it took %v, with %d connections", d, p.ConnCount())
@@ -196,7 +196,7 @@ func TestStatedAddressIsCountedAndChecked(t *testing.T) {
 	open := func(header string) *caller {
 		own, err := through(t, p, header)
 		if err != nil {
-			t.Fatalf("%q: %v", header, err)
+			t.Fatalf("%q: the handshake: %v", header, err)
 		}
 		return own
 	}
@@ -258,7 +258,7 @@ func TestReconfigureClosesConnectionsOfFormerProxies(t *testing.T) {
 	}
 	for range 2 {
 		if event := <-closed; event.Reason != reason.Address || event.Proxy != nil && event.Remote.String() != "192.0.2.1:4711" {
-			t.Errorf("%+v", event)
+			t.Errorf("closed: %+v, want %s, and behind the proxy 192.0.2.1:4711", event, reason.Address)
 		}
 	}
 	if _, _, err := stays.get("/"); err != nil {
@@ -282,7 +282,7 @@ func TestCloseEndsTheWaitForAHeader(t *testing.T) {
 	l.Close()
 	waiting.SetReadDeadline(time.Now().Add(patience))
 	if _, err := waiting.Read(make([]byte, 1)); err == nil || strings.Contains(err.Error(), "timeout") {
-		t.Errorf("%v", err)
+		t.Errorf("got %v, want the end of the connection", err)
 	}
 	testkit.Eventually(t, "the place is free", func() bool { return p.ConnCount() == 0 })
 }

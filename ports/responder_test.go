@@ -221,7 +221,7 @@ func TestSoftAnswerOfAnOpenConnectionEnds(t *testing.T) {
 		within(t, "hijacked", hijacked.ends(t), 0, 2*soon+margin)
 		for name, own := range open {
 			if body, _, err := own.get("/"); err != nil || !strings.Contains(body, string(reason.Revoked)) {
-				t.Errorf("%s: %q, %v", name, body, err)
+				t.Errorf("%s: got %q, %v; want %s", name, body, err, reason.Revoked)
 			}
 		}
 	})

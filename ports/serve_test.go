@@ -261,7 +261,7 @@ func TestDrainFinishesHandshakesUnderWay(t *testing.T) {
 				t.Fatal(err)
 			}
 			if body, _, err := own.get("/"); err != nil || !strings.HasPrefix(body, "require alice") {
-				t.Errorf("%q, %v", body, err)
+				t.Errorf("got %q, %v; want the answer for alice", body, err)
 			}
 			if err := <-ended; err != nil {
 				t.Error(err)

@@ -58,7 +58,7 @@ func TestSimulatedHandshake(t *testing.T) {
 		}
 		conn, ok := ports.FromContext(ctx)
 		if !ok || conn.Port() != p || conn.ServerName() != "localhost" {
-			t.Fatalf("%s: %v %t", row.name, conn, ok)
+			t.Fatalf("%s: got the connection %v, %t; want one to localhost on the port", row.name, conn, ok)
 		}
 		verified, err := conn.Verified(ctx)
 		if reasonOf(err) != row.request || verified.IsZero() != (row.request != "") {
@@ -104,7 +104,7 @@ func TestVerifierForServersTrustsNoClient(t *testing.T) {
 		t.Error(err)
 	}
 	if _, err := conn.VerifiedBy(t.Context(), forServers(t, c.Trust)); reasonOf(err) != reason.WrongUsage {
-		t.Errorf("%v", err)
+		t.Errorf("got %v, want %s", err, reason.WrongUsage)
 	}
 	if _, err := conn.VerifiedBy(t.Context(), c.Trust); err != nil {
 		t.Error(err)

@@ -43,7 +43,7 @@ func TestUnreadBodyDelaysNoAnswer(t *testing.T) {
 			own.SetReadDeadline(time.Now().Add(patience))
 			got, err := io.ReadAll(own)
 			if err != nil || !strings.HasPrefix(string(got), "HTTP/1.1 403") || !strings.Contains(string(got), row.answer) {
-				t.Errorf("%s: %.60q, %v", name, got, err)
+				t.Errorf("%s: got %.60q, %v; want 403 with %q", name, got, err, row.answer)
 			}
 			testkit.Eventually(t, "its slot is free", func() bool { return p.ConnCount() == 0 })
 		})
@@ -82,7 +82,7 @@ func TestSlowBodyThatIsReadArrives(t *testing.T) {
 			got, _ := io.ReadAll(r.Body)
 			r.Body.Close()
 			if string(got) != "xxx <nil> <nil>" {
-				t.Errorf("%s: %q", name, got)
+				t.Errorf("%s: got %q, want the body xxx and no errors", name, got)
 			}
 			if got, _, err := own.get("/"); err != nil || got != " <nil> <nil>" {
 				t.Errorf("%s, the next request: %q, %v", name, got, err)

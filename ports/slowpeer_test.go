@@ -184,13 +184,13 @@ func TestSlowHandlerIsServed(t *testing.T) {
 			}
 			r, err := own.http.Do(request)
 			if err != nil {
-				t.Errorf("%s: %v", name, err)
+				t.Errorf("%s: the request: %v", name, err)
 				return
 			}
 			got, err := io.ReadAll(r.Body)
 			r.Body.Close()
 			if string(got) != "xxx" || err != nil {
-				t.Errorf("%s: %q, %v", name, got, err)
+				t.Errorf("%s: got the body %q, %v; want xxx", name, got, err)
 			}
 		})
 	})

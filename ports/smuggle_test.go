@@ -121,7 +121,7 @@ func TestUnreadBodyKeepsTheConnection(t *testing.T) {
 			for _, body := range []io.Reader{strings.NewReader(strings.Repeat("x", 1000)), io.MultiReader(strings.NewReader("chunked"))} {
 				r, err := own.http.Post("https://localhost"+path, "text/plain", body)
 				if err != nil {
-					t.Errorf("%s: %v", path, err)
+					t.Errorf("%s: the request: %v", path, err)
 					return
 				}
 				got, _ := io.ReadAll(r.Body)
@@ -168,11 +168,11 @@ func TestEarlyAnswerArrives(t *testing.T) {
 		own.SetReadDeadline(time.Now().Add(patience))
 		got := make([]byte, 12)
 		if _, err := io.ReadFull(own, got); err != nil || string(got) != "HTTP/1.1 403" {
-			t.Errorf("%s: %q, %v", path, got, err)
+			t.Errorf("%s: got %q, %v; want HTTP/1.1 403", path, got, err)
 		}
 		rest, _ := io.ReadAll(own)
 		if !strings.Contains(string(rest), "Connection: close") || !strings.HasSuffix(string(rest), "no\n") {
-			t.Errorf("%s: %q", path, rest)
+			t.Errorf("%s: got %q, want Connection: close and the whole body", path, rest)
 		}
 	})
 }

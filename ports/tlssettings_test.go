@@ -62,10 +62,10 @@ func TestEveryFieldOfTLSIsHonouredOrAnError(t *testing.T) {
 		switch {
 		case slices.Contains(honoured, field.Name):
 			if err != nil {
-				t.Errorf("%s: %v", field.Name, err)
+				t.Errorf("%s is honoured: got %v, want no error", field.Name, err)
 			}
 		case err == nil || !strings.Contains(err.Error(), "TLS."+field.Name+" is not honoured (") || strings.Contains(err.Error(), "does not know it"):
-			t.Errorf("%s: %v", field.Name, err)
+			t.Errorf("%s: got %v, want an error with the reason why it is not honoured", field.Name, err)
 		}
 	}
 }
@@ -125,15 +125,15 @@ func TestTLSIsHonoured(t *testing.T) {
 			if conn != nil {
 				h := e.of(t, conn.LocalAddr())
 				if got, want := h.Err == nil, who == "alice"; got != want {
-					t.Errorf("%s, %s: %v", name, who, h.Err)
+					t.Errorf("%s, %s: the event has %v, want an error for a stranger only", name, who, h.Err)
 				}
 				if row.check != nil && !row.check(conn.ConnectionState()) {
-					t.Errorf("%s: %+v", name, conn.ConnectionState())
+					t.Errorf("%s: the setting has no effect on %+v", name, conn.ConnectionState())
 				}
 				conn.Close()
 			}
 			if refused := err != nil; who == "alice" && refused != (row.check == nil) {
-				t.Errorf("%s: %v", name, err)
+				t.Errorf("%s: got %v, want a refusal: %t", name, err, row.check == nil)
 			}
 			l.Close()
 		}
@@ -196,7 +196,7 @@ func TestChallengeOfACMEReachesNoHandler(t *testing.T) {
 		}
 		conn, err := dial("acme-tls/1")
 		if err != nil {
-			t.Fatalf("%s: %v", mode, err)
+			t.Fatalf("%s: the handshake of the challenge: %v", mode, err)
 		}
 		cs := conn.ConnectionState()
 		if cs.NegotiatedProtocol != "acme-tls/1" || !slices.Equal(cs.PeerCertificates[0].Raw, challenge.Certificate[0]) {

@@ -56,7 +56,7 @@ func TestTokenWithoutPSSHasAHint(t *testing.T) {
 			t.Fatalf("%s: the handshake succeeds", row.name)
 		}
 		if h := e.of(t, caller.local); h.Reason != "" || h.Err == nil || !strings.Contains(h.Err.Error(), "CKR_MECHANISM_INVALID") || !strings.Contains(h.Err.Error(), "Use an EC key, or MaxVersion TLS 1.2") {
-			t.Errorf("%s: %+v", row.name, h)
+			t.Errorf("%s: got %+v, want the token's error and the hint", row.name, h)
 		}
 	}
 }

@@ -36,7 +36,7 @@ func TestStreamsWithoutCertificateAreBounded(t *testing.T) {
 		own.SetReadDeadline(time.Now().Add(patience))
 		head := make([]byte, 9)
 		if _, err := io.ReadFull(own, head); err != nil || head[3] != frameSettings {
-			t.Fatalf("%x, %v", head, err)
+			t.Fatalf("the first frame is %x, %v; want SETTINGS", head, err)
 		}
 		settings := make([]byte, int(head[1])<<8|int(head[2]))
 		io.ReadFull(own, settings)

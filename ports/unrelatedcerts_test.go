@@ -76,7 +76,7 @@ func TestUnrelatedCertificatesAreNotCached(t *testing.T) {
 						own.http.CloseIdleConnections()
 					}
 					if (err == nil && strings.Contains(body, x.holder.Cert.Subject.CommonName)) != x.in {
-						t.Fatalf("%d: %q, %v", i, body, err)
+						t.Fatalf("%d: got %q, %v; want an answer: %t", i, body, err, x.in)
 					}
 				}
 				visit(0)

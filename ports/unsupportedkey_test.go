@@ -33,7 +33,7 @@ func TestUnsupportedKeyIsNamedInTheHandshake(t *testing.T) {
 	cmd := exec.Command("sh", "-e", "-c", "openssl req -new -newkey ed448 -nodes -keyout k.pem -subj /CN=alice -out csr && openssl x509 -req -in csr -CA ca.pem -CAkey ca-key.pem -set_serial 9 -days 9 -extfile ext -out x.pem")
 	cmd.Dir = dir
 	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
+		t.Fatalf("openssl: %v: %s", err, out)
 	}
 	data, err := os.ReadFile(filepath.Join(dir, "x.pem"))
 	if err != nil {

@@ -87,7 +87,7 @@ func TestCertificatesBesideTheLeafNameNoUser(t *testing.T) {
 	} {
 		for _, o := range []tlsOption{tls12, h1} {
 			if body, _, err := dialAndGet(t, p, clientConfig(holder, o)); err != nil || !strings.Contains(body, " alice ") {
-				t.Errorf("%s: %q, %v", name, body, err)
+				t.Errorf("%s: got %q, %v; want the answer for alice", name, body, err)
 			}
 		}
 	}

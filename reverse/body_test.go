@@ -128,12 +128,12 @@ func TestFullDuplexIsForwarded(t *testing.T) {
 				fmt.Fprintln(upload, line)
 			}
 			if !lines.Scan() || lines.Text() != "received "+line {
-				t.Fatalf("%q, %v", lines.Text(), lines.Err())
+				t.Fatalf("got %q, %v; want received %s", lines.Text(), lines.Err(), line)
 			}
 		}
 		upload.Close()
 		if lines.Scan() || lines.Err() != nil {
-			t.Errorf("%q, %v", lines.Text(), lines.Err())
+			t.Errorf("got %q, %v; want the end of the answer", lines.Text(), lines.Err())
 		}
 	})
 }
@@ -151,12 +151,12 @@ func fullDuplexHTTP1(t *testing.T, d *dmz) {
 			send(line)
 		}
 		if !lines.Scan() || lines.Text() != "received "+line {
-			t.Fatalf("%q, %v", lines.Text(), lines.Err())
+			t.Fatalf("got %q, %v; want received %s", lines.Text(), lines.Err(), line)
 		}
 	}
 	io.WriteString(c, "0\r\n\r\n")
 	if lines.Scan() || lines.Err() != nil {
-		t.Errorf("%q, %v", lines.Text(), lines.Err())
+		t.Errorf("got %q, %v; want the end of the answer", lines.Text(), lines.Err())
 	}
 }
 
@@ -181,7 +181,7 @@ func TestEarlyHintsAreForwarded(t *testing.T) {
 	d := newDMZWithServer(t, newTestHandler())
 	onBothVersions(t, func(t *testing.T, h2 bool) {
 		if s := d.client(t, alice, h2).get("/early"); s.Body != "late" || s.Answer.Get("Link") != "" {
-			t.Errorf("%q %v", s.Body, s.Answer)
+			t.Errorf("answered %q with %v, want late without Link", s.Body, s.Answer)
 		}
 	})
 }
@@ -228,7 +228,7 @@ func TestCancellationReachesTheHandler(t *testing.T) {
 			<-s.began
 			cancel()
 			if err := <-ended; !errors.Is(err, context.Canceled) {
-				t.Errorf("%s: %v", target, err)
+				t.Errorf("%s: got %v, want a cancelled request", target, err)
 			}
 			select {
 			case <-s.cancelled:
@@ -246,7 +246,7 @@ func TestHandlerCannotEndTheTunnel(t *testing.T) {
 	c := d.client(t, alice, true)
 	for range 10 {
 		if s := c.get("/close"); s.Body != "closed" {
-			t.Fatalf("%d %q", s.Code, s.Body)
+			t.Fatalf("answered %d %q, want closed", s.Code, s.Body)
 		}
 	}
 	if n := d.events.count("registered"); n != 1 {
@@ -270,7 +270,7 @@ func TestTargetsAreForwardedUnchanged(t *testing.T) {
 			}
 			s := c.do(r)
 			if s.Code != code || code == 400 && s.Reason != "ambiguous-path" {
-				t.Errorf("%s: %d %s", target, s.Code, s.Body)
+				t.Errorf("%s: answered %d %s, want %d", target, s.Code, s.Body, code)
 			}
 			if _, query, ok := strings.Cut(target, "?"); ok && s.Query != query {
 				t.Errorf("%s: the query is %q", target, s.Query)
@@ -301,13 +301,13 @@ func TestEarlyAnswerToAnUploadIsReadWhole(t *testing.T) {
 		for {
 			res, err := http.ReadResponse(c.r, nil)
 			if err != nil {
-				t.Fatalf("%s: %v", target, err)
+				t.Fatalf("%s: the answer: %v", target, err)
 			}
 			if res.StatusCode < 200 {
 				continue
 			}
 			if body, err := io.ReadAll(res.Body); err != nil || !strings.Contains(string(body), want) {
-				t.Errorf("%s: %q, %v", target, body, err)
+				t.Errorf("%s: got %q, %v; want %q", target, body, err, want)
 			}
 			break
 		}

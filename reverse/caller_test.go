@@ -127,7 +127,7 @@ func TestIdentityHeadersOfTheCallerChangeNothing(t *testing.T) {
 					s := c.get("/x", change...)
 					if user == "" {
 						if s.Code != 403 || s.Reason != reason.NoCertificate {
-							t.Errorf("%s: %d %s", what, s.Code, s.Body)
+							t.Errorf("%s: answered %d %s, want 403 %s", what, s.Code, s.Body, reason.NoCertificate)
 						}
 						return
 					}

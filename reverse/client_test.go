@@ -104,7 +104,7 @@ func (c *client) do(r *http.Request) response {
 	s := response{Code: res.StatusCode, Answer: res.Header, Body: string(body)}
 	if len(body) > 0 && body[0] == '{' {
 		if err := json.Unmarshal(body, &s); err != nil {
-			c.tb.Fatalf("%q: %v", body, err)
+			c.tb.Fatalf("the answer %q is not JSON: %v", body, err)
 		}
 	}
 	return s

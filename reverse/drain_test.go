@@ -127,7 +127,7 @@ func TestServeWaitsForRequestsInFlight(t *testing.T) {
 	}
 	close(shop.release)
 	if got := <-answer; got.Body != "done" {
-		t.Errorf("%d %q", got.Code, got.Body)
+		t.Errorf("answered %d %q, want done", got.Code, got.Body)
 	}
 	<-ended
 }
@@ -145,7 +145,7 @@ func TestServeReturnsAfterDrain(t *testing.T) {
 	<-shop.began
 	s.stop() // returns although the handler does not
 	if got := <-answer; got.Code != 502 {
-		t.Errorf("%d %q", got.Code, got.Body)
+		t.Errorf("answered %d %q, want 502", got.Code, got.Body)
 	}
 	if err := s.Server.Serve(t.Context()); err == nil {
 		t.Error("served twice")
@@ -166,7 +166,7 @@ func TestShutdownOfTheGatewayWaitsForRequestsInFlight(t *testing.T) {
 	testkit.Eventually(t, "503", func() bool { return c.get("/x").Code == 503 })
 	close(shop.release)
 	if got := <-answer; got.Body != "done" {
-		t.Errorf("%d %q", got.Code, got.Body)
+		t.Errorf("answered %d %q, want done", got.Code, got.Body)
 	}
 	if err := <-ended; err != nil {
 		t.Error(err)

@@ -126,13 +126,13 @@ func TestAmbiguousCallerHeadersAreRefused(t *testing.T) {
 		}
 		res, err := cc.RoundTrip(r)
 		if err != nil {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("%s: the request: %v", name, err)
 			continue
 		}
 		body, _ := io.ReadAll(res.Body)
 		res.Body.Close()
 		if res.StatusCode != tc.code || tc.why != "" && !strings.Contains(string(body), `"reason":"`+string(tc.why)+`"`) {
-			t.Errorf("%s: %d %s", name, res.StatusCode, body)
+			t.Errorf("%s: answered %d %s, want %d %s", name, res.StatusCode, body, tc.code, tc.why)
 		}
 		if strings.Contains(string(body), "Client-Cert") || strings.Contains(string(body), "X-Mtls") {
 			t.Errorf("%s: the handler saw %s", name, body)

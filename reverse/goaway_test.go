@@ -42,7 +42,7 @@ func TestConnectionCloseOfAHandlerEndsNoTunnel(t *testing.T) {
 		for range 3 {
 			for _, path := range []string{"/", "/status", "/flush", "/write", "/hint", "/trailer", "/late"} {
 				if s := c.get(path); s.Code != 200 && s.Code != 204 {
-					t.Errorf("%s: %d", path, s.Code)
+					t.Errorf("%s: answered %d, want 200 or 204", path, s.Code)
 				}
 			}
 		}

@@ -84,7 +84,7 @@ func TestRequestsWithoutServiceOrPortAreRefused(t *testing.T) {
 	c := d.client(t, alice, true)
 	for service, code := range map[string]int{"": 404, "a b": 404, "orders": 200} {
 		if s := c.get("/x", header("Service", service)); s.Code != code {
-			t.Errorf("%q: %d", service, s.Code)
+			t.Errorf("%q: answered %d, want %d", service, s.Code, code)
 		}
 	}
 	c.get("/x", header("Service", "orders")).wantUser(t, "alice")

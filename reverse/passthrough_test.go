@@ -60,7 +60,7 @@ func TestPassthroughCarriesTLSToTheServer(t *testing.T) {
 		c := newClient(t, addr, alice, h2)
 		got := c.get("/x")
 		if got.Code != 200 || got.User != "alice" || got.Via != identity.TLS || got.Port != "inner" || !got.TLS || strings.HasPrefix(got.Hop, "true") || !strings.HasPrefix(got.Remote, "127.0.0.1:") {
-			t.Errorf("%+v", got)
+			t.Errorf("got %+v, want alice by her own TLS connection to port inner", got)
 		}
 		c.get("/x", header("Client-Cert", ":AAAA:"), header("X-Mtls-Caller", "none")) // no code reads these headers
 		data := bytes.Repeat([]byte("0123456789"), 1<<20/2)
@@ -135,7 +135,7 @@ func TestPassthroughWithoutListenerIsRefused(t *testing.T) {
 	c.SetDeadline(time.Now().Add(patience))
 	c.Write(clientHello(t, "localhost"))
 	if b, err := io.ReadAll(c); len(b) > 0 || err == nil {
-		t.Errorf("%q, %v", b, err)
+		t.Errorf("got %q, %v; want the connection to be aborted", b, err)
 	}
 	testkit.Eventually(t, "an event", func() bool { return d.events.count("failed") == 1 })
 }

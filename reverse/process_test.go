@@ -65,7 +65,7 @@ func TestKilledServerNeverLooksLikeAnEnd(t *testing.T) {
 		}
 		for what, res := range map[string]*http.Response{"HTTP/1.1": talked, "HTTP/2": talked2} {
 			if body, err := io.ReadAll(res.Body); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
-				t.Errorf("%s: %q, %v", what, body, err)
+				t.Errorf("%s: got %q, %v; want an aborted answer", what, body, err)
 			}
 		}
 		upload.Close()
@@ -88,7 +88,7 @@ func TestKilledServerAbortsWebSockets(t *testing.T) {
 	}
 	fmt.Fprintln(c, "x")
 	if line, err := c.r.ReadString('\n'); line != " received x\n" {
-		t.Fatalf("%q %v", line, err)
+		t.Fatalf("got %q, %v; want the echo of x", line, err)
 	}
 	s.kill()
 	if _, err := io.ReadAll(c.r); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {

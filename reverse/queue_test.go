@@ -88,7 +88,7 @@ func TestFullQueueIsUnavailable(t *testing.T) {
 	close(shop.release)
 	for range 3 {
 		if s := <-answers; s.Body != "done" {
-			t.Errorf("%d %q", s.Code, s.Body)
+			t.Errorf("answered %d %q, want done", s.Code, s.Body)
 		}
 	}
 }
@@ -100,7 +100,7 @@ func TestQueueWaitIsBounded(t *testing.T) {
 	c := d.client(t, alice, true)
 	for _, service := range []string{"orders", "unserved"} {
 		if s := c.get("/x", header("Service", service)); s.Code != 503 || s.Answer.Get("Retry-After") == "" {
-			t.Errorf("%d %v", s.Code, s.Answer)
+			t.Errorf("answered %d with %v, want 503 and Retry-After", s.Code, s.Answer)
 		}
 	}
 	if n := d.gateway.Queues(); n != 0 {

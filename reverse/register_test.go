@@ -130,7 +130,7 @@ func TestRegistrationNeedsARequirePort(t *testing.T) {
 		{"other service", spoil("X-Mtls-Services", "billing"), 403, reason.Denied},
 	} {
 		if s := register(strict(false), tc.spoil); s.Code != tc.code || s.Reason != tc.why {
-			t.Errorf("%s: %d %q", tc.name, s.Code, s.Reason)
+			t.Errorf("%s: answered %d %q, want %d %q", tc.name, s.Code, s.Reason, tc.code, tc.why)
 		}
 	}
 }
@@ -173,7 +173,7 @@ func TestRevokedServerLosesItsTunnel(t *testing.T) {
 	testkit.Eventually(t, "the tunnel to go", func() bool { return s.events.count(reverse.Gone) == 1 && d.events.count(reverse.Gone) == 1 })
 	testkit.Eventually(t, "attempts", func() bool { return s.events.count(reverse.Refused) >= 2 })
 	if conns := d.gateway.Tunnels(); len(conns) != 1 || conns[0].Services[0] != "billing" {
-		t.Errorf("%+v", conns)
+		t.Errorf("got the tunnels %+v, want one for billing", conns)
 	}
 	d.client(t, alice, true).get("/x", header("Service", "billing")).wantUser(t, "alice")
 }

@@ -35,7 +35,7 @@ func TestServersShareAService(t *testing.T) {
 	close(second.release)
 	for range 10 {
 		if s := <-answers; s.Body != "done" {
-			t.Errorf("%d %q", s.Code, s.Body)
+			t.Errorf("answered %d %q, want done", s.Code, s.Body)
 		}
 	}
 	c.get("/x", header("Service", "billing")).wantUser(t, "alice")
@@ -65,7 +65,7 @@ func TestPickChoosesTheTunnel(t *testing.T) {
 	}
 	choose = func([]reverse.Tunnel) reverse.Tunnel { return reverse.Tunnel{} }
 	if s := c.get("/x", header("Service", "shared")); s.Code != 503 || s.Answer.Get("Retry-After") == "" || s.Answer.Get("Content-Type") != "application/problem+json" {
-		t.Errorf("%d %v", s.Code, s.Answer)
+		t.Errorf("answered %d with %v, want 503, Retry-After and a problem document", s.Code, s.Answer)
 	}
 }
 

@@ -146,7 +146,7 @@ func TestShareCountsAllServicesOfATunnel(t *testing.T) {
 	}
 	for _, service := range []string{"orders", "shared"} {
 		if s := c.get("/x", header("Service", service)); s.Code != 503 {
-			t.Errorf("%s: %d", service, s.Code)
+			t.Errorf("%s: answered %d, want 503", service, s.Code)
 		}
 		if s := d.client(t, alice, true).get("/x", header("Service", service)); s.Code != 200 {
 			t.Errorf("%s for another: %d", service, s.Code)

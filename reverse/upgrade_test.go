@@ -62,12 +62,12 @@ func TestWebSocketGoesThroughTheTunnel(t *testing.T) {
 	d := newDMZWithServer(t, newTestHandler())
 	c, res := upgrade(t, d, alice, "/ws", "websocket")
 	if res.StatusCode != 101 || res.Header.Get("Sec-WebSocket-Accept") != "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" {
-		t.Fatalf("%d %v", res.StatusCode, res.Header)
+		t.Fatalf("answered %d with %v, want 101 with the key's hash", res.StatusCode, res.Header)
 	}
 	for _, line := range []string{"one", "two", strings.Repeat("x", 60_000)} {
 		fmt.Fprintln(c, line)
 		if got, err := c.r.ReadString('\n'); err != nil || got != "alice received "+line+"\n" {
-			t.Fatalf("%q, %v", got, err)
+			t.Fatalf("got %q, %v; want the echo of %q", got, err, line)
 		}
 	}
 	fmt.Fprintln(c, "bye")
@@ -95,7 +95,7 @@ func TestUpgradedConnectionsHaveDeadlines(t *testing.T) {
 		io.WriteString(c, "again\n")
 		b := make([]byte, 1)
 		if _, err := c.Read(b); err != nil || b[0] != 'x' {
-			t.Errorf("%q, %v", b, err)
+			t.Errorf("got %q, %v; want x", b, err)
 		}
 		io.WriteString(c, c.RemoteAddr().String()+"\n")
 	}))
@@ -104,7 +104,7 @@ func TestUpgradedConnectionsHaveDeadlines(t *testing.T) {
 		t.Fatal(res.Status)
 	}
 	if line, err := c.r.ReadString('\n'); line != "again\n" {
-		t.Fatalf("%q, %v", line, err)
+		t.Fatalf("got %q, %v; want again", line, err)
 	}
 	io.WriteString(c, "x")
 	if line, err := c.r.ReadString('\n'); line != c.LocalAddr().String()+"\n" {
@@ -122,11 +122,11 @@ func TestUnlistedUpgradesAreRefused(t *testing.T) {
 		res, err := http.ReadResponse(c.r, nil)
 		switch {
 		case err != nil:
-			t.Errorf("%q: %v", token, err)
+			t.Errorf("%q: the request: %v", token, err)
 		case token == "" && res.StatusCode == 500: // no upgrade: the handler cannot hijack
 		case token == "web\x01socket" && res.StatusCode == 400: // net/http
 		case res.StatusCode != 501:
-			t.Errorf("%q: %d", token, res.StatusCode)
+			t.Errorf("%q: answered %d, want 501", token, res.StatusCode)
 		}
 	}
 	c := dialRaw(t, d, alice)

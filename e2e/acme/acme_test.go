@@ -27,7 +27,7 @@ func TestCertmagicRenewsTheCertificateOfAPort(t *testing.T) {
 	w.obtain()
 	status, first := w.get(w.alice)
 	if status != "200 OK" || first.DNSNames[0] != name {
-		t.Fatalf("%s, %v", status, first)
+		t.Fatalf("got %s, %v; want 200 and a certificate for %s", status, first, name)
 	}
 	if status, _ := w.get(nil); !strings.HasPrefix(status, "refused") {
 		t.Errorf("a caller without a certificate: %s", status)
@@ -46,7 +46,7 @@ func TestCertmagicRenewsTheCertificateOfAPort(t *testing.T) {
 		if h.Err != nil && strings.Contains(h.Err.Error(), "was a challenge of ACME") {
 			challenges++
 			if h.Reason != "" || len(h.Presented) > 0 || h.ServerName != name {
-				t.Errorf("%+v", h)
+				t.Errorf("got %+v, want a challenge for %s without a certificate", h, name)
 			}
 		}
 	}

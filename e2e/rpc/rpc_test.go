@@ -311,6 +311,6 @@ func TestLimitOfThePortHasACode(t *testing.T) {
 	}
 	_, err := client.CallUnary(t.Context(), r)
 	if _, code, message := ofConnect("", err); code != codes.ResourceExhausted || message != http.StatusText(http.StatusRequestHeaderFieldsTooLarge) {
-		t.Errorf("%v", err)
+		t.Errorf("got %v, want ResourceExhausted with the text of 431", err)
 	}
 }

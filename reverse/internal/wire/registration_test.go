@@ -39,7 +39,7 @@ func FuzzRegistration(f *testing.F) {
 			return
 		}
 		if strings.Join(got.Services, ",") != services || got.Streams < 1 || got.Streams > wire.MaxStreams {
-			t.Errorf("%q %q: %+v", services, streams, got)
+			t.Errorf("%q %q was read as %+v", services, streams, got)
 		}
 		for _, s := range got.Services {
 			if !wire.ValidName(s) {
