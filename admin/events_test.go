@@ -65,10 +65,10 @@ func TestStreamOfEvents(t *testing.T) {
 				t.Fatal(err)
 			}
 			if got := next("reload"); got != `{"generation":2}` {
-				t.Errorf("reload: %s", got)
+				t.Errorf("reload: %s, want %s", got, `{"generation":2}`)
 			}
 			if got := next("status"); got != "" {
-				t.Errorf("the stream goes on with a new configuration: %s", got)
+				t.Errorf("the stream goes on with a new configuration: %s, want none", got)
 			}
 			_, next = s.stream(alice, "Last-Event-ID", "0")
 			if got := next("refusal"); !strings.Contains(got, p.Reference) {

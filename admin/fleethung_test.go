@@ -110,7 +110,7 @@ func TestPageAnswersWhileTheStoreHangs(t *testing.T) {
 		t.Errorf("%s: %s", got.Status, got.body)
 	}
 	if got := s.do(s.client("alice"), "GET", "internal", "/orders/7", ""); got.body != "order" {
-		t.Errorf("a caller: %s %s", got.Status, got.body)
+		t.Errorf("a caller: %s %s, want order", got.Status, got.body)
 	}
 
 	store.mend()

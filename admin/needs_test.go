@@ -96,7 +96,7 @@ func TestOCSPIsShown(t *testing.T) {
 		return admin.OCSP{}
 	}
 	if got := stats(); got != (admin.OCSP{}) {
-		t.Errorf("before any request: %+v", got)
+		t.Errorf("before any request: %+v, want %+v", got, (admin.OCSP{}))
 	}
 	call := func(name string) {
 		c := testkit.Client(t, s.roots, ca.Leaf(name))

@@ -120,7 +120,7 @@ func TestExplainNamesTheDecidingKind(t *testing.T) {
 		}
 	}
 	if last := steps[len(steps)-1]; last.User != "alice" {
-		t.Errorf("captured %q", last.User)
+		t.Errorf("captured %q, want %q", last.User, "alice")
 	}
 	// A serial number counts under its direct issuer only.
 	sub := w.ca.SubCA("Sub")
@@ -156,7 +156,7 @@ func TestExplanationListsTheFirstValues(t *testing.T) {
 		}
 	}
 	if got := got(certmap.Mapping{Subject: "CN=bob"}, w.leaf(t, rdns(each(cn("a\x00"))...))); got != "none" {
-		t.Errorf("a rejected subject: %s", got)
+		t.Errorf("a rejected subject: %s, want none", got)
 	}
 	step := table(t, certmap.Mapping{ID: "é", User: "u", Subject: "CN=alice", Issuer: w.key, File: "users.yaml", Line: 3}).Explain(v, "p")[0]
 	if step.File != "users.yaml" || step.Line != 3 || step.Wanted != "CN=alice" || step.String() != `subject "\u00e9": matches: wanted "CN=alice", got "CN=alice", user "u"` {

@@ -78,7 +78,7 @@ func outcome(tb testing.TB, m certmap.Mapper, v trust.Verified, port string) str
 		tb.Fatalf("%T is not a refusal", err)
 	}
 	if match != (certmap.Match{}) {
-		tb.Errorf("a refusal with a match: %+v", match)
+		tb.Errorf("a refusal with a match: %+v, want %+v", match, (certmap.Match{}))
 	}
 	return "[" + string(refusal.Reason) + "]"
 }

@@ -35,13 +35,13 @@ func TestFingerprintIsAWholeSHA256(t *testing.T) {
 			continue
 		}
 		if user := outcome(t, table(t, got...), v, "p"); user != "alice" {
-			t.Errorf("%s: %s", text, user)
+			t.Errorf("%s: %s, want alice", text, user)
 		}
 	}
 	near := v.Fingerprint()
 	near[31] ^= 1
 	if got := outcome(t, table(t, certmap.Mapping{ID: "a", User: "alice", Fingerprint: near}), v, "p"); got != "[unmapped]" {
-		t.Errorf("31 bytes: %s", got)
+		t.Errorf("31 bytes: %s, want [unmapped]", got)
 	}
 }
 

@@ -99,10 +99,10 @@ func TestMappingHoldsUnderItsIssuerOnly(t *testing.T) {
 		}
 		one := table(t, m)
 		if got := outcome(t, one, ownCA, "p"); got != want {
-			t.Errorf("%s: %s", m.ID, got)
+			t.Errorf("%s: %s, want %s", m.ID, got, want)
 		}
 		if got := outcome(t, one, otherCA, "p"); got != "[unmapped]" {
-			t.Errorf("%s by another CA: %s", m.ID, got)
+			t.Errorf("%s by another CA: %s, want [unmapped]", m.ID, got)
 		}
 		wantBelow := want
 		if m.Serial != nil {
@@ -113,7 +113,7 @@ func TestMappingHoldsUnderItsIssuerOnly(t *testing.T) {
 		}
 		m.Issuer = subKey
 		if got := outcome(t, table(t, m), below, "p"); got != want {
-			t.Errorf("%s by the sub CA: %s", m.ID, got)
+			t.Errorf("%s by the sub CA: %s, want %s", m.ID, got, want)
 		}
 		if got := outcome(t, table(t, m), ownCA, "p"); got != "[unmapped]" {
 			t.Errorf("%s not by the sub CA: %s", m.ID, got)
@@ -124,10 +124,10 @@ func TestMappingHoldsUnderItsIssuerOnly(t *testing.T) {
 		second.ID, second.User, second.Issuer = "other", "eve", w.otherKey
 		both := table(t, m, second)
 		if got := outcome(t, both, ownCA, "p"); got != want {
-			t.Errorf("%s of two: %s", m.ID, got)
+			t.Errorf("%s of two: %s, want %s", m.ID, got, want)
 		}
 		if got := outcome(t, both, otherCA, "p"); got != "eve" {
-			t.Errorf("%s of two, the other: %s", m.ID, got)
+			t.Errorf("%s of two, the other: %s, want eve", m.ID, got)
 		}
 		// A chain with both CAs maps to two users.
 		second.Issuer = subKey
@@ -145,11 +145,11 @@ func TestMappingHoldsUnderItsIssuerOnly(t *testing.T) {
 		}
 		m.Issuer = w.key
 		if got := outcome(t, table(t, m), ownCA, "p"); got != m.User {
-			t.Errorf("%s under its issuer: %s", m.ID, got)
+			t.Errorf("%s under its issuer: %s, want %s", m.ID, got, m.User)
 		}
 		m.Issuer = w.otherKey
 		if got := outcome(t, table(t, m), ownCA, "p"); got != "[unmapped]" {
-			t.Errorf("%s under another issuer: %s", m.ID, got)
+			t.Errorf("%s under another issuer: %s, want [unmapped]", m.ID, got)
 		}
 	}
 }

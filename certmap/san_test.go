@@ -131,7 +131,7 @@ func TestURIWithTwoReadingsIsRejected(t *testing.T) {
 	} {
 		m := table(t, certmap.Mapping{ID: "u", User: "alice", URI: uri, Issuer: w.key})
 		if got := outcome(t, m, w.leaf(t, uris(uri)), "p"); got != "alice" {
-			t.Errorf("%s: %s", uri, got)
+			t.Errorf("%s: %s, want alice", uri, got)
 		}
 	}
 	for _, uri := range []string{

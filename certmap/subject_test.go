@@ -106,10 +106,10 @@ func TestSubjectWithUnsafeValuesIsUnmapped(t *testing.T) {
 		certmap.Mapping{ID: "n", User: "{user}", Subject: "CN={user},O=Acme", Issuer: w.key})
 	for _, value := range []string{"admin ", "admin\u200b", "admin\n", "\uff41dmin", "\u0430dmin", "a\u017fmin", "ad\u0131n", "admi\u212a"} {
 		if got := outcome(t, m, w.leaf(t, rdns(each(cn(value))...)), "p"); got != "[unmapped]" {
-			t.Errorf("%q: %s", value, got)
+			t.Errorf("%q: %s, want [unmapped]", value, got)
 		}
 		if got := outcome(t, m, w.leaf(t, rdns(each(o("Acme"), ou(value), cn("alice"))...)), "p"); got != "[unmapped]" {
-			t.Errorf("OU %q: %s", value, got)
+			t.Errorf("OU %q: %s, want [unmapped]", value, got)
 		}
 	}
 	named := func(c *x509.Certificate) { c.DNSNames = []string{"a.example"} } // the strict profile refuses a certificate without any name

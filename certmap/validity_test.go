@@ -86,7 +86,7 @@ func TestDisabledOrExpiredMappingRefusesTheCertificate(t *testing.T) {
 	}
 	match, _ := table(t, off, over, on).Map(context.Background(), v, "p")
 	if match.MappingID != "on" {
-		t.Errorf("mapped by %s", match.MappingID)
+		t.Errorf("mapped by %s, want on", match.MappingID)
 	}
 }
 
@@ -114,13 +114,13 @@ func TestWithoutTableOrCertificateNoUserIsMapped(t *testing.T) {
 	w := newWorld(t)
 	m := table(t, certmap.Mapping{ID: "a", User: "alice", SPKI: trust.Digest{1}})
 	if got := outcome(t, m, trust.Verified{}, "p"); got != "[unmapped]" {
-		t.Errorf("the zero Verified: %s", got)
+		t.Errorf("the zero Verified: %s, want [unmapped]", got)
 	}
 	if got := outcome(t, (*certmap.Table)(nil), w.leaf(t), "p"); got != "[unmapped]" {
 		t.Errorf("no table: %s", got)
 	}
 	if got := outcome(t, table(t), w.leaf(t), "p"); got != "[unmapped]" {
-		t.Errorf("an empty table: %s", got)
+		t.Errorf("an empty table: %s, want [unmapped]", got)
 	}
 	if (*certmap.Table)(nil).Explain(w.leaf(t), "p") != nil || (*certmap.Table)(nil).Mappings() != nil || (*certmap.Table)(nil).Lint(time.Now(), 0) != nil {
 		t.Error("a nil table is empty")
@@ -135,10 +135,10 @@ func TestWithoutTableOrCertificateNoUserIsMapped(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := outcome(t, table(t, certmap.Mapping{ID: "a", User: "alice", Subject: "CN=alice", Issuer: v.SPKI()}), v, "p"); got != "[unmapped]" {
-		t.Errorf("its own issuer: %s", got)
+		t.Errorf("its own issuer: %s, want [unmapped]", got)
 	}
 	if got := outcome(t, table(t, certmap.Mapping{ID: "a", User: "alice", SPKI: v.SPKI()}), v, "p"); got != "alice" {
-		t.Errorf("by its key: %s", got)
+		t.Errorf("by its key: %s, want alice", got)
 	}
 }
 

@@ -190,7 +190,7 @@ func TestImageServesInAnEmptyRoot(t *testing.T) {
 	plain := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	eventually("/ready", func() bool { return get(plain, "http://"+probes+"/ready") == "200 OK ready\n" })
 	if got := get(plain, "http://"+probes+"/live"); got != "200 OK live\n" {
-		t.Errorf("/live: %s", got)
+		t.Errorf("/live: %s, want %s", got, "200 OK live\n")
 	}
 	whoami := func(want ...string) func() bool {
 		return func() bool {

@@ -85,7 +85,7 @@ func readSidecar(tb testing.TB) *sidecar {
 		}
 		into := []any{&s.config, &s.service, &s.workload}[i]
 		if want := []string{"ConfigMap", "ConfigMap", "Deployment"}[i]; head.Kind != want {
-			tb.Fatalf("object %d is a %s", i, head.Kind)
+			tb.Fatalf("object %d is a %s, want %s", i, head.Kind, want)
 		}
 		if err := strict.UnmarshalStrict(text, into); err != nil {
 			tb.Error(err)

@@ -23,10 +23,10 @@ func TestAddressesOfTheFileAndOfAPort(t *testing.T) {
 	l := s.start(mtlsguard.Options{})
 	alice := s.client(s.alice)
 	if got := get(alice, l.url("internal", "/whoami")); got != "200 alice" {
-		t.Errorf("the port with its own: %s", got)
+		t.Errorf("the port with its own: %s, want 200 alice", got)
 	}
 	if got := get(s.client(nil), l.url("public", "/whoami")); got != "refused" {
-		t.Errorf("the port with those of the file: %s", got)
+		t.Errorf("the port with those of the file: %s, want refused", got)
 	}
 	if line := l.line("event", "handshake", "reason", "address"); line["port"] != "public" || line["outcome"] != "refuse" ||
 		line["error"] != "address: 127.0.0.1 is in 127.0.0.0/8 of addresses.deny" || !strings.HasPrefix(fmt.Sprint(line["remote"]), "127.0.0.1:") {
@@ -49,9 +49,9 @@ func TestAddressesOfTheFileAndOfAPort(t *testing.T) {
 		t.Errorf("logged %v, want alice's connection, closed for its address", line)
 	}
 	if got := get(alice, l.url("internal", "/whoami")); got != "refused" {
-		t.Errorf("after the reload: %s", got)
+		t.Errorf("after the reload: %s, want refused", got)
 	}
 	if got := get(s.client(nil), l.url("public", "/whoami")); got != "200 Default" {
-		t.Errorf("after the reload: %s", got)
+		t.Errorf("after the reload: %s, want 200 Default", got)
 	}
 }

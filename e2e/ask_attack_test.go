@@ -154,7 +154,7 @@ func TestRealGatewaysPassQuotasOn(t *testing.T) {
 			}
 		}
 		if got, _ := p.send(p.bob, "GET", "/whoami"); got != "200 bob" {
-			t.Errorf("bob: %s", got)
+			t.Errorf("bob: %s, want 200 bob", got)
 		}
 		if len(p.taken()) != 3 {
 			t.Error("the service got another number of requests")

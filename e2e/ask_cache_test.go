@@ -33,10 +33,10 @@ func TestNginxKeepsNoAnswer(t *testing.T) {
 		})
 		for range 2 {
 			if got, _ := p.send(p.alice, "GET", "/orders/7"); got != "200 alice" {
-				t.Errorf("alice: %s", got)
+				t.Errorf("alice: %s, want 200 alice", got)
 			}
 			if got, _ := p.send(p.bob, "GET", "/orders/7"); got != "403" {
-				t.Errorf("bob: %s", got)
+				t.Errorf("bob: %s, want 403", got)
 			}
 		}
 		p.put("policy.csv", "p, user:alice, *, *, /orders/*, deny\n")
@@ -44,7 +44,7 @@ func TestNginxKeepsNoAnswer(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got, _ := p.send(p.alice, "GET", "/orders/7"); got != "403" {
-			t.Errorf("alice, when her rule is gone: %s", got)
+			t.Errorf("alice, when her rule is gone: %s, want 403", got)
 		}
 		return
 	}

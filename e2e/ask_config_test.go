@@ -91,17 +91,17 @@ func TestAnswerNeedsARestart(t *testing.T) {
 		return get(withHeaders(b.client(b.gateway), append(nginxHeaders(b.alice), method, "GET", target, "/whoami")...), l.url("internal", "/"))
 	}
 	if got := asks("X-Original-Method", "X-Original-Uri"); got != "200" {
-		t.Errorf("before: %s", got)
+		t.Errorf("before: %s, want 200", got)
 	}
 	b.sub(config, "X-Original-Method, target: X-Original-URI", "X-Forwarded-Method, target: X-Forwarded-Uri")
 	if err := l.server.Reload(); err != nil {
 		t.Fatal(err)
 	}
 	if got := asks("X-Original-Method", "X-Original-Uri"); got != "400" {
-		t.Errorf("other headers: %s", got)
+		t.Errorf("other headers: %s, want 400", got)
 	}
 	if got := asks("X-Forwarded-Method", "X-Forwarded-Uri"); got != "200" {
-		t.Errorf("the new headers: %s", got)
+		t.Errorf("the new headers: %s, want 200", got)
 	}
 }
 
@@ -115,7 +115,7 @@ func TestServerThatOnlyAnswersNeedsNoHandler(t *testing.T) {
 	l := b.start(mtlsguard.Options{})
 	asking := withHeaders(b.client(b.gateway), append(nginxHeaders(b.alice), "X-Original-Method", "GET", "X-Original-Uri", "/whoami")...)
 	if got := get(asking, l.url("internal", "/")); got != "200" {
-		t.Errorf("got %s", got)
+		t.Errorf("got %s, want 200", got)
 	}
 }
 

@@ -87,7 +87,7 @@ func TestTraefikAsks(t *testing.T) {
 	}
 	client.Host = "other.example"
 	if got := decisionOf(gateway.Do(traefikQuestion(t, l.url("internal", "/"), client, b.alice, false))); got != "421 misdirected" {
-		t.Errorf("another host: %s", got)
+		t.Errorf("another host: %s, want 421 misdirected", got)
 	}
 }
 

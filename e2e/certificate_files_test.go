@@ -134,7 +134,7 @@ func TestSecretOfCertManagerIsRenewedUnderLoad(t *testing.T) {
 	}
 	fresh := s.other.Leaf("carol")
 	if got := get(s.client(fresh), l.url("internal", "/whoami")); got != "refused" {
-		t.Errorf("a caller of another CA: %s", got)
+		t.Errorf("a caller of another CA: %s, want refused", got)
 	}
 	next := s.serve.Server()
 	swap(next, s.ca, s.other)

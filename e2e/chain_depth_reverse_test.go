@@ -42,10 +42,10 @@ func TestUserFarBelowTheGatewaysRootIsNoGateway(t *testing.T) {
 	rogue := b.client(b.ca.Leaf("mallory", named(gatewayName)))
 	forwarding := []string{"X-SSL-Client-Verify", "SUCCESS", "X-SSL-Client-Cert", escaped(b.alice)}
 	if got := get(withHeaders(genuine, forwarding...), url); got != "200 alice" {
-		t.Errorf("the gateway: %s", got)
+		t.Errorf("the gateway: %s, want 200 alice", got)
 	}
 	if got := get(withHeaders(rogue, forwarding...), url); got != "403 untrusted-gateway" {
-		t.Errorf("a user with the gateway's name: %s", got)
+		t.Errorf("a user with the gateway's name: %s, want 403 untrusted-gateway", got)
 	}
 	for what, change := range map[string][2]string{
 		"as a CRL issuer of the gateways": {"anchors: [root.pem], ", "anchors: [root.pem], crl_issuers: [policy-ca.pem], "},
@@ -87,7 +87,7 @@ func TestCallerFarBelowTheServersRootCannotRegister(t *testing.T) {
 				t.Errorf("%s: the caller registers: %s", registration, rogue.log.text())
 			}
 			if got := get(d.client(nil), outer.url("external", "/whoami")); got != "503" {
-				t.Errorf("%s: the caller serves: %s", registration, got)
+				t.Errorf("%s: the caller serves: %s, want 503", registration, got)
 			}
 			rogue.stop()
 			d.orders = root.SubCA("Servers CA").Leaf("orders", named(name))

@@ -47,7 +47,7 @@ func TestRealGatewaysStateTheCallersAddress(t *testing.T) {
 				})
 				for _, sent := range []string{"", "192.0.2.66", "192.0.2.66, unknown"} {
 					if got := get(withHeaders(c, "X-Forwarded-For", sent), url+"/whoami"); got != want {
-						t.Errorf("from %s, with %q: %s", from, sent, got)
+						t.Errorf("from %s, with %q: %s, want %s", from, sent, got, want)
 					}
 				}
 			}

@@ -138,12 +138,12 @@ func TestHostileStore(t *testing.T) {
 				t.Errorf("status: %+v", s)
 			}
 			if got := get(alice, l.url("internal", "/whoami")); got != "200 alice" {
-				t.Errorf("under a bad generation: %s", got)
+				t.Errorf("under a bad generation: %s, want 200 alice", got)
 			}
 			store.set(f.next(now, source.Manifest{}, "users.yaml", usersFor("alicia")))
 			f.waitForNumber(l, 3)
 			if got := get(alice, l.url("internal", "/whoami")); got != "200 alicia" {
-				t.Errorf("under the next good one: %s", got)
+				t.Errorf("under the next good one: %s, want 200 alicia", got)
 			}
 			if s := l.server.Status().Source; s.Error != "" || s.Refused != 0 {
 				t.Errorf("under the next good one: %+v", s)

@@ -244,7 +244,7 @@ func TestCommandsReadWhatIsKept(t *testing.T) {
 		t.Fatal(err)
 	}
 	if s := server.Status().Source; s.Number != 1 {
-		t.Errorf("generation %d", s.Number)
+		t.Errorf("generation %d, want 1", s.Number)
 	}
 	found, err := mtlsguard.Lint(path, mtlsguard.LintOptions{Options: kept})
 	if err != nil {

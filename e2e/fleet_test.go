@@ -47,7 +47,7 @@ func TestNodeFollowsItsFleet(t *testing.T) {
 		t.Errorf("status: %+v", status)
 	}
 	if got := answer(); got != "200 alicia" {
-		t.Errorf("after a bad generation: %s", got)
+		t.Errorf("after a bad generation: %s, want 200 alicia", got)
 	}
 	if s := l.server.Status(); !s.Ready() || s.Source.Number != 2 {
 		t.Errorf("after a bad generation: %+v", s)
@@ -69,7 +69,7 @@ func TestNodeFollowsItsFleet(t *testing.T) {
 
 	l = f.start()
 	if got := answer(); got != "200 alicia" {
-		t.Errorf("after a restart without the store: %s", got)
+		t.Errorf("after a restart without the store: %s, want 200 alicia", got)
 	}
 	f.store.Break(nil)
 	f.commit("users.yaml", usersFor("alicia"))

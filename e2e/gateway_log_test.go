@@ -103,7 +103,7 @@ func TestLogOfAGatewayNamesTheRefusal(t *testing.T) {
 		}
 		p := start(change.optional, change.required)
 		if got := p.curl(p.alice); got != "200 alice" {
-			t.Fatalf("alice: %s", got)
+			t.Fatalf("alice: %s, want 200 alice", got)
 		}
 		testkit.Eventually(t, "the decision about alice is logged", func() bool { return len(p.live.log.find("event", "decision")) > 0 })
 		for refusal, want := range lines { // the test itself connects without a certificate, to see that the gateway has started

@@ -201,7 +201,7 @@ func TestRealGatewayWithAWrongCertificateIsRefused(t *testing.T) {
 	forEachProduct(t, func(t *testing.T, product *product) {
 		p := behindReal(t, product, func(p *realGateway) { p.texts = noRetries })
 		if got := get(p.client(p.alice), p.url+"/whoami"); got != "200 alice" {
-			t.Fatalf("before: %s", got)
+			t.Fatalf("before: %s, want 200 alice", got)
 		}
 		right := p.gateway
 		for _, row := range []struct {
@@ -230,7 +230,7 @@ func TestRealGatewayWithAWrongCertificateIsRefused(t *testing.T) {
 		p.url = p.start("", "")
 		alice := p.client(p.alice)
 		if got := get(alice, p.url+"/whoami"); got != "200 alice" {
-			t.Fatalf("with the right certificate again: %s", got)
+			t.Fatalf("with the right certificate again: %s, want 200 alice", got)
 		}
 		p.put("gateway-ca.crl", crlPEM(p.gatewayCA.CRL(2, serials(right))))
 		p.reload()
@@ -261,7 +261,7 @@ func TestCertificatesOfAGatewayThatDoesNotVerifyAreVerified(t *testing.T) {
 			}
 		}
 		if got := p.curl(p.alice); got != "200 alice" {
-			t.Errorf("alice: got %s", got)
+			t.Errorf("alice: got %s, want 200 alice", got)
 		}
 		if got := p.curl(nil); got != "200 Default" {
 			t.Errorf("no certificate: got %s", got)
@@ -287,7 +287,7 @@ func TestCallersOnOneConnectionOfARealGatewayAreNotMixed(t *testing.T) {
 				wg.Go(func() {
 					for range 25 {
 						if got := get(c, p.url+"/whoami"); got != "200 "+name {
-							t.Errorf("%s is %s", name, got)
+							t.Errorf("%s is %s, want %s", name, got, "200 "+name)
 							return
 						}
 					}

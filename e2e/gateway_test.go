@@ -359,7 +359,7 @@ func TestForwardedHeadersAreDroppedOnOtherPorts(t *testing.T) {
 			}
 		}
 		if got := get(withHeaders(b.client(holder), truth...), l.url(port, "/whoami")); got != "200 "+user {
-			t.Errorf("%s: got %s", port, got)
+			t.Errorf("%s: got %s, want %s", port, got, "200 "+user)
 		}
 	}
 	if got := get(withHeaders(b.client(nil), "Acme-Caller", pem, "Acme-Verdict", "SUCCESS"), l.url("public", "/whoami")); got != "200 Default" {

@@ -68,7 +68,7 @@ func TestInventoryListsCertificatesAnchorsAndFiles(t *testing.T) {
 		}
 	}
 	if got := strings.Join(names, " "); got != "ca.crl ca.pem issuers/ca.pem mtlsguard.yaml policy.csv server-key.pem server.pem users.yaml" {
-		t.Errorf("files %s", got)
+		t.Errorf("files %s, want ca.crl ca.pem issuers/ca.pem mtlsguard.yaml policy.csv server-key.pem server.pem users.yaml", got)
 	}
 }
 

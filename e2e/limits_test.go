@@ -41,7 +41,7 @@ func TestLogIsSampledInAFloodAndCountersStayExact(t *testing.T) {
 		}
 		for range anonymous {
 			if got := get(b, l.url("public", "/whoami")); got != "403 unmapped" {
-				t.Errorf("unmapped certificate: %s", got)
+				t.Errorf("unmapped certificate: %s, want 403 unmapped", got)
 			}
 		}
 		held, err := net.Dial("tcp", portAddr(l, "public"))

@@ -27,6 +27,6 @@ func TestProgramOpensTheListeners(t *testing.T) {
 		t.Errorf("Listen was called with %v", asked)
 	}
 	if got := get(s.client(s.alice), l.url("internal", "/whoami")); got != "200 alice" {
-		t.Errorf("got %s", got)
+		t.Errorf("got %s, want 200 alice", got)
 	}
 }

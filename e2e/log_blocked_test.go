@@ -80,7 +80,7 @@ func TestBlockedLogDoesNotHoldRequests(t *testing.T) {
 				w := httptest.NewRecorder()
 				l.server.Handler(s.handler).ServeHTTP(w, request.Load())
 				if w.Code != http.StatusOK {
-					t.Errorf("status %d", w.Code)
+					t.Errorf("status %d, want %d", w.Code, http.StatusOK)
 				}
 			}
 		})

@@ -77,7 +77,7 @@ func TestUnknownAuthoritiesReadDifferently(t *testing.T) {
 	}
 	// The chain with its intermediate certificate is trusted.
 	if got := get(s.client(sent(leaf, issuing)), l.url("internal", "/whoami")); got != "403 unmapped" {
-		t.Errorf("with the intermediate certificate: %s", got)
+		t.Errorf("with the intermediate certificate: %s, want 403 unmapped", got)
 	}
 }
 

@@ -21,7 +21,7 @@ func TestNonePortOnEveryAddressIsAWarning(t *testing.T) {
 		s.put(config, strings.Replace(s.get(config), "- name: public\n    listen: 127.0.0.1:0", "- name: public\n    listen: "+row.listen, 1))
 		l := s.start(mtlsguard.Options{})
 		if got := len(l.log.find("level", "WARN", "error", "listens on every address")) == 1; got != row.warned {
-			t.Errorf("%s: warning logged: %t", row.listen, got)
+			t.Errorf("%s: warning logged: %t, want %t", row.listen, got, row.warned)
 		}
 		l.end()
 	}

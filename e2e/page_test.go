@@ -79,10 +79,10 @@ func TestPagesOfTheFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	if status, _, _ := send(t, alice, "GET", l.url("public", "/stats")); status != 404 {
-		t.Errorf("the former path: %d", status)
+		t.Errorf("the former path: %d, want 404", status)
 	}
 	if status, _, body := send(t, alice, "GET", l.url("public", "/metrics")); body != "generation 3" {
-		t.Errorf("the new path: %d %s", status, body)
+		t.Errorf("the new path: %d %s, want generation 3", status, body)
 	}
 }
 

@@ -86,7 +86,7 @@ func TestProgramMapsAndDecides(t *testing.T) {
 			t.Errorf("%s, anonymous: %s, want %s", row.name, got, row.anonymous)
 		}
 		if got := get(s.client(nil), l.url("internal", "/whoami")); got != "refused" {
-			t.Errorf("%s, anonymous on a strict port: %s", row.name, got)
+			t.Errorf("%s, anonymous on a strict port: %s, want refused", row.name, got)
 		}
 		if got := get(s.client(s.bob), l.url("internal", "/whoami")); strings.HasPrefix(got, "200") {
 			t.Errorf("%s, bob: %s", row.name, got)
@@ -159,7 +159,7 @@ func TestProgramsPartsAreNotKnown(t *testing.T) {
 	}
 	l := s.start(options)
 	if got := get(s.client(s.alice), l.url("internal", "/whoami")); got != "200 alice" {
-		t.Errorf("got %s", got)
+		t.Errorf("got %s, want 200 alice", got)
 	}
 	x, err := l.server.Explain(t.Context(), mtlsguard.ExplainRequest{Port: "internal", Certificates: s.alice.Presented()})
 	if err != nil || !x.Allowed || x.Mapping != nil || x.Policy != nil {
@@ -198,10 +198,10 @@ func TestProgramsCertificateAnswersTheChallengeOfACME(t *testing.T) {
 		return &pair, nil
 	}}})
 	if got := get(s.client(s.alice), l.url("internal", "/whoami")); got != "200 alice" {
-		t.Errorf("alice: %s", got)
+		t.Errorf("alice: %s, want 200 alice", got)
 	}
 	if got := get(s.client(nil), l.url("internal", "/whoami")); got != "refused" {
-		t.Errorf("without a certificate: %s", got)
+		t.Errorf("without a certificate: %s, want refused", got)
 	}
 	address := strings.TrimPrefix(l.url("internal", ""), "https://")
 	conn, err := tls.Dial("tcp", address, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"acme-tls/1"}})

@@ -179,7 +179,7 @@ func TestForgedProxyHeadersAreRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := get(s.client(s.alice), l.url("internal", "/whoami")); got != "refused" {
-		t.Errorf("the proxy without a header: %s", got)
+		t.Errorf("the proxy without a header: %s, want refused", got)
 	}
 	if line := l.line("event", "handshake", "reason", "bad-header"); !strings.Contains(fmt.Sprint(line["error"]), "begins with TLS, without a PROXY header") {
 		t.Errorf("logged %v, want the missing PROXY header as the cause", line)

@@ -24,7 +24,7 @@ func TestLineThatIsCutOffIsNotLoaded(t *testing.T) {
 	s.put("policy.csv", whole[:len(whole)-len("-readonly\n")])
 	for end := time.Now().Add(800 * time.Millisecond); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		if got := get(alice, l.url("internal", "/admin")); got != "403 no-rule" {
-			t.Fatalf("half a line is in effect: %s", got)
+			t.Fatalf("half a line is in effect: %s, want 403 no-rule", got)
 		}
 	}
 	s.put("policy.csv", whole+"p, user:alice, *, GET, /new, allow\n")

@@ -74,7 +74,7 @@ func TestReloadAppliesToOpenConnections(t *testing.T) {
 			url := l.url(row.port, "/whoami")
 			for name, c := range clients {
 				if got := get(c, url); got != row.before {
-					t.Fatalf("%s: before: %s", name, got)
+					t.Fatalf("%s: before: %s, want %s", name, got, row.before)
 				}
 			}
 			row.change(s)
@@ -144,7 +144,7 @@ func TestOnlyTheRevokedConnectionIsClosed(t *testing.T) {
 		}
 	}
 	if got := request(bob); got != "HTTP/1.1 200 OK" {
-		t.Errorf("bob: %s", got)
+		t.Errorf("bob: %s, want HTTP/1.1 200 OK", got)
 	}
 }
 
@@ -196,13 +196,13 @@ func TestOrderOfPortsDoesNotMatterInAReload(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := get(s.client(s.alice), l.url("internal", "/orders/1")); got != "200 alice" {
-		t.Errorf("internal: %s", got)
+		t.Errorf("internal: %s, want 200 alice", got)
 	}
 	if got := get(s.client(nil), l.url("internal", "/whoami")); got != "refused" {
 		t.Errorf("internal, no certificate: %s", got)
 	}
 	if got := get(s.client(nil), l.url("public", "/whoami")); got != "403 no-certificate" {
-		t.Errorf("public: %s", got)
+		t.Errorf("public: %s, want 403 no-certificate", got)
 	}
 }
 
@@ -253,7 +253,7 @@ func TestReloadAppliesLimits(t *testing.T) {
 		return res.Status[:3]
 	}
 	if got := big(s.client(s.alice)); got != "200" {
-		t.Fatalf("before: %s", got)
+		t.Fatalf("before: %s, want 200", got)
 	}
 	s.sub(config, "limits: {", "limits: {header_bytes: 8192, ")
 	if err := l.server.Reload(); err != nil {

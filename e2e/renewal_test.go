@@ -41,7 +41,7 @@ func TestCertificateAndKeyMayBeRenewedOneAfterTheOther(t *testing.T) {
 					t.Errorf("%s: got %q, failed %v; want a failed reload: %t", when, body, status.Failed, failed)
 				}
 				if logged := len(l.log.find("event", "reload", "outcome", "failed")) > 0; logged != failed {
-					t.Errorf("%s: logged as a failure: %t", when, logged)
+					t.Errorf("%s: logged as a failure: %t, want %t", when, logged, failed)
 				}
 				if got := get(s.client(s.alice), l.url("internal", "/whoami")); got != "200 alice" {
 					t.Errorf("%s: got %s, want 200 alice", when, got)

@@ -51,10 +51,10 @@ func TestCRLWithItsIssuerInAnotherEncodingRevokes(t *testing.T) {
 		s.put(config, strings.Replace(siteConfig, "crls: [ca.crl]", "crls: [ca.crl]\n      revocation: "+mode, 1))
 		l := s.start(mtlsguard.Options{})
 		if got := get(s.client(s.bob), l.url("internal", "/whoami")); got != "refused" {
-			t.Errorf("%s, bob: %s", mode, got)
+			t.Errorf("%s, bob: %s, want refused", mode, got)
 		}
 		if got := get(s.client(s.alice), l.url("internal", "/whoami")); got != "200 alice" {
-			t.Errorf("%s, alice: %s", mode, got)
+			t.Errorf("%s, alice: %s, want 200 alice", mode, got)
 		}
 		if lines := l.log.find("level", "WARN", "error", "no known authority"); len(lines) > 0 {
 			t.Errorf("%s: logged %v, want no warning", mode, lines)
@@ -101,7 +101,7 @@ func TestCRLOfAnUnknownIssuerIsAWarning(t *testing.T) {
 			const text = "no known authority signed the CRL of"
 			l := s.start(mtlsguard.Options{})
 			if got := len(l.log.find("level", "WARN", "error", text)) > 0; got != row.warns {
-				t.Errorf("logged: %t", got)
+				t.Errorf("logged: %t, want %t", got, row.warns)
 			}
 			found, err := mtlsguard.Lint(s.path(config), mtlsguard.LintOptions{})
 			if err != nil {
@@ -112,10 +112,10 @@ func TestCRLOfAnUnknownIssuerIsAWarning(t *testing.T) {
 				linted = linted || strings.Contains(f.What, text)
 			}
 			if linted != row.warns {
-				t.Errorf("reported by lint: %t", linted)
+				t.Errorf("reported by lint: %t, want %t", linted, row.warns)
 			}
 			if got := get(s.client(s.alice), l.url("internal", "/whoami")); got != "200 alice" {
-				t.Errorf("alice: %s", got)
+				t.Errorf("alice: %s, want 200 alice", got)
 			}
 		})
 	}
@@ -138,7 +138,7 @@ func TestNextCRLLoadsWhenTheCanaryHasExpired(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := get(s.client(s.bob), l.url("internal", "/whoami")); got != "refused" {
-		t.Errorf("bob: %s", got)
+		t.Errorf("bob: %s, want refused", got)
 	}
 	if n := len(l.log.find("level", "WARN", "error", "that must be revoked expired")); n != 2 {
 		t.Errorf("%d warnings, want one at the start and one at the reload", n)

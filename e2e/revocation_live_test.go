@@ -171,7 +171,7 @@ func TestRevocationClosesOpenConnections(t *testing.T) { // not parallel: the li
 		}
 	}
 	if got := get(s.client(s.alice), l.url("internal", "/whoami")); got != "refused" {
-		t.Errorf("alice again: %s", got)
+		t.Errorf("alice again: %s, want refused", got)
 	}
 }
 
@@ -250,7 +250,7 @@ func TestExpiredCertificateIsRefusedOnAnOpenConnection(t *testing.T) {
 			t.Errorf("%s, after: %s", name, got)
 		}
 		if got := get(c, l.url("internal", "/whoami")); got != "refused" {
-			t.Errorf("%s, again: %s", name, got)
+			t.Errorf("%s, again: %s, want refused", name, got)
 		}
 	}
 }

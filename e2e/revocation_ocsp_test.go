@@ -121,7 +121,7 @@ func TestOCSPResponderDecides(t *testing.T) {
 			r.revoke(mallory)
 			l := s.start(mtlsguard.Options{})
 			if got := get(s.client(s.alice), l.url("internal", "/whoami")); got != row.want {
-				t.Errorf("alice: %s", got)
+				t.Errorf("alice: %s, want %s", got, row.want)
 			}
 			if row.want == "refused" {
 				testkit.Eventually(t, "the reason is logged", func() bool { return len(l.log.find("event", "handshake", "reason", "revocation-unknown")) > 0 })
@@ -130,7 +130,7 @@ func TestOCSPResponderDecides(t *testing.T) {
 				return
 			}
 			if got := get(s.client(mallory), l.url("internal", "/whoami")); got != "refused" {
-				t.Errorf("mallory: %s", got)
+				t.Errorf("mallory: %s, want refused", got)
 			}
 			testkit.Eventually(t, "the reason is logged", func() bool { return len(l.log.find("event", "handshake", "reason", "revoked")) > 0 })
 		})

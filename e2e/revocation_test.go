@@ -133,14 +133,14 @@ func TestMustBeRevokedIsCheckedAtAReload(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	if got := get(s.client(s.bob), l.url("internal", "/whoami")); got != "refused" {
-		t.Errorf("bob: %s", got)
+		t.Errorf("bob: %s, want refused", got)
 	}
 	s.put("ca.crl", s.crl(3, s.bob, s.alice))
 	if err := l.server.Reload(); err != nil {
 		t.Fatal(err)
 	}
 	if got := get(s.client(s.alice), l.url("internal", "/whoami")); got != "refused" {
-		t.Errorf("alice: %s", got)
+		t.Errorf("alice: %s, want refused", got)
 	}
 }
 
@@ -176,7 +176,7 @@ func TestCRLFolderIsWatched(t *testing.T) {
 	s.put("crls/3.pem", s.crl(3, s.alice))
 	l.waitFor("a newer one that revokes", func() string { return get(alice, url) }, "refused")
 	if got := get(bob, url); got != "200 bob" {
-		t.Errorf("bob: %s", got)
+		t.Errorf("bob: %s, want 200 bob", got)
 	}
 	failures := func() int { return len(l.log.find("event", "reload", "outcome", "failed")) }
 	before := failures()
@@ -185,7 +185,7 @@ func TestCRLFolderIsWatched(t *testing.T) {
 	}
 	testkit.Eventually(t, "going back is refused", func() bool { return failures() > before })
 	if got := get(alice, url); got != "refused" {
-		t.Errorf("alice: %s", got)
+		t.Errorf("alice: %s, want refused", got)
 	}
 	s.put("crls/4.pem", s.crl(4, s.bob))
 	l.waitFor("a newer one again", func() string { return get(alice, url) + ", " + get(bob, url) }, "200 alice, refused")
@@ -195,7 +195,7 @@ func TestCRLFolderIsWatched(t *testing.T) {
 		return failures() > before && len(l.log.find("level", "WARN", "event", "reload", "outcome", "failed", "file", s.path("crls/broken.crl"))) > 0
 	})
 	if got := get(bob, url); got != "refused" {
-		t.Errorf("bob: %s", got)
+		t.Errorf("bob: %s, want refused", got)
 	}
 	generation = l.server.Status().Generation
 	os.Remove(s.path("crls/broken.crl"))
@@ -208,7 +208,7 @@ func TestCRLFolderIsWatched(t *testing.T) {
 		return len(l.log.find("event", "reload", "outcome", "failed", "error", "holds no CRL")) > 0
 	})
 	if got := get(bob, url); got != "refused" {
-		t.Errorf("bob: %s", got)
+		t.Errorf("bob: %s, want refused", got)
 	}
 }
 
@@ -310,7 +310,7 @@ func TestCRLThatIsNotYetValidIsLoadedWhenItIs(t *testing.T) {
 	failed := func() int { return len(l.log.find("event", "reload", "outcome", "failed", "file", s.path("ca.crl"))) }
 	testkit.Eventually(t, "the list is refused", func() bool { return failed() > 0 })
 	if got := answer(); got != "200 bob" {
-		t.Errorf("before its time: %s", got)
+		t.Errorf("before its time: %s, want 200 bob", got)
 	}
 	ahead.Store(int64(6 * time.Minute))
 	l.waitFor("bob is revoked", answer, "refused")

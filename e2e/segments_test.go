@@ -37,7 +37,7 @@ func TestFolderOfUsersIsWatched(t *testing.T) {
 		return len(l.log.find("event", "reload", "outcome", "failed")) > 0
 	})
 	if got := answer(); got != "200 alicia" {
-		t.Errorf("with a conflict: %s", got)
+		t.Errorf("with a conflict: %s, want 200 alicia", got)
 	}
 	if err := os.Remove(s.path("users/a.jsonl")); err != nil {
 		t.Fatal(err)

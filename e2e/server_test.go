@@ -31,7 +31,7 @@ func TestOpenFS(t *testing.T) {
 		return mtlsguard.OpenFS(fsys, config, o)
 	})
 	if got := get(s.client(s.alice), l.url("internal", "/orders/1")); got != "200 alice" {
-		t.Errorf("got %s", got)
+		t.Errorf("got %s, want 200 alice", got)
 	}
 	for _, name := range []string{"../policy.csv", "/policy.csv/x", "lost.csv"} {
 		s.put(config, strings.Replace(siteConfig, "policy.csv", name, 1))
@@ -84,7 +84,7 @@ func TestAuthenticatorsAreUsedWithoutACertificateOnly(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := with(anonymous, "carol", "secret"); got != "200 carol" {
-		t.Errorf("after a reload: %s", got)
+		t.Errorf("after a reload: %s, want 200 carol", got)
 	}
 }
 
@@ -117,7 +117,7 @@ func TestClockOfTheOptionsDecidesExpiry(t *testing.T) {
 		t.Errorf("after the end: %s, %s", a, b)
 	}
 	if a := get(alice, public); a != "refused" {
-		t.Errorf("a new connection: %s", a)
+		t.Errorf("a new connection: %s, want refused", a)
 	}
 }
 
@@ -178,7 +178,7 @@ func TestServeTwice(t *testing.T) {
 			t.Errorf("round %d: two serve at one address", round)
 		}
 		if got := get(alice, "https://"+server.Ports()[0].Addr().String()+"/whoami"); got != "200 alice" {
-			t.Errorf("round %d: %s", round, got)
+			t.Errorf("round %d: %s, want 200 alice", round, got)
 		}
 		cancel()
 		if err := <-ended; err != nil {
@@ -230,7 +230,7 @@ func TestDrainAnswersOpenRequests(t *testing.T) {
 	testkit.Eventually(t, "the drain is logged", func() bool { return len(l.log.find("event", "drain")) == 1 })
 	close(release)
 	if got := <-answer; got != "200 alice" {
-		t.Errorf("the request in flight: %s", got)
+		t.Errorf("the request in flight: %s, want 200 alice", got)
 	}
 	err := <-l.ended
 	l.ended <- err

@@ -97,7 +97,7 @@ func TestReadiness(t *testing.T) {
 	now.Advance(25 * time.Hour)
 	expect("with a CRL past its next update", 200, "degraded: port internal: a CRL is past its next update")
 	if got := get(s.client(s.ca.Leaf("alice", func(c *x509.Certificate) { c.NotAfter = time.Now().Add(72 * time.Hour) })), l.url("internal", "/whoami")); got != "refused" {
-		t.Errorf("with a CRL past its next update: %s", got)
+		t.Errorf("with a CRL past its next update: %s, want refused", got)
 	}
 	s.put("ca.crl", crlPEM(s.ca.CRL(2, nil, func(l *x509.RevocationList) { l.NextUpdate = time.Now().Add(72 * time.Hour) })))
 	if err := l.server.Reload(); err != nil {
@@ -184,7 +184,7 @@ func TestSlowReloadDoesNotHoldStatusOrTheEnd(t *testing.T) {
 		}
 	})
 	if got := get(s.client(s.alice), l.url("internal", "/whoami")); got != "200 alicia" {
-		t.Errorf("after Reload: %s", got)
+		t.Errorf("after Reload: %s, want 200 alicia", got)
 	}
 	if failed := l.log.find("event", "reload", "outcome", "failed"); len(failed) > 0 {
 		t.Errorf("the reload that Reload has replaced is logged: %v", failed)

@@ -582,7 +582,7 @@ func TestUpstreamTakesALimitedNumberOfRequests(t *testing.T) {
 	}
 	close(release)
 	if status := <-done; status != 200 {
-		t.Errorf("the first: %d", status)
+		t.Errorf("the first: %d, want 200", status)
 	}
 }
 

@@ -130,7 +130,7 @@ func TestWrongEditsChangeNothing(t *testing.T) {
 		t.Errorf("got %+v, %v; want a disabled mapping that is not written", dry, err)
 	}
 	if got := s.get("users.yaml"); got != before {
-		t.Errorf("the file is now\n%s", got)
+		t.Errorf("the file is now\n%s\nwant\n%s", got, before)
 	}
 }
 

@@ -152,7 +152,7 @@ func TestHalfWrittenPolicyIsNotLoaded(t *testing.T) {
 	alice := s.client(s.alice)
 	answer := func() string { return get(alice, l.url("internal", "/secret")) }
 	if got := answer(); got != "403 denied" {
-		t.Fatalf("before: %s", got)
+		t.Fatalf("before: %s, want 403 denied", got)
 	}
 	slowly := allow + strings.Repeat(sitePolicy, 2) + deny + "p, user:alice, *, GET, /new, allow\n"
 	for tries := 1; !writeSlowly(t, s.path("policy.csv"), slowly, func() bool { return answer() == "403 denied" }); tries++ {
@@ -166,7 +166,7 @@ func TestHalfWrittenPolicyIsNotLoaded(t *testing.T) {
 	}
 	l.waitFor("the new policy", func() string { return get(alice, l.url("internal", "/new")) }, "200 alice")
 	if got := answer(); got != "403 denied" {
-		t.Errorf("after: %s", got)
+		t.Errorf("after: %s, want 403 denied", got)
 	}
 }
 

@@ -101,7 +101,7 @@ func TestBrokenFileInASharedVolumeStopsNoServer(t *testing.T) {
 				t.Errorf("server %d, %s: %d %s, %v", i, name, code, body, l.server.Status().Failed)
 			}
 			if got := get(alice, l.url("internal", "/whoami")); got != "200 alice" {
-				t.Errorf("server %d, %s: %s", i, name, got)
+				t.Errorf("server %d, %s: %s, want 200 alice", i, name, got)
 			}
 		}
 		if _, err := mtlsguard.Open(mounted.path(config), mtlsguard.Options{}); err == nil || !strings.Contains(err.Error(), name) {

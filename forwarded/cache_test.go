@@ -58,7 +58,7 @@ func TestReceiverIsSafeForConcurrentUse(t *testing.T) {
 				for j := range 50 {
 					pair := []*testpki.Pair{w.alice, w.bob, w.alice}[(i+j)%3]
 					if got := verifyHeaders(t, r, p.encode(pair.Presented())); got != pair.Cert.Subject.CommonName {
-						t.Errorf("%s: %s", name, got)
+						t.Errorf("%s: %s, want %s", name, got, pair.Cert.Subject.CommonName)
 						return
 					}
 				}
@@ -146,7 +146,7 @@ func TestIssuersChosenByTheClientDoNotFillTheCache(t *testing.T) {
 		for i := range 50 {
 			junk := testpki.Make(nil, key, &x509.Certificate{Subject: pkix.Name{CommonName: fmt.Sprint("junk ", i)}, IsCA: true, BasicConstraintsValid: true})
 			if got := verifyHeaders(t, r, p.encode(append(w.dave.Presented(), junk.Cert))); got != "dave" {
-				t.Fatalf("%s: %s", name, got)
+				t.Fatalf("%s: %s, want dave", name, got)
 			}
 			if n := r.Cached(); n > 4 {
 				t.Fatalf("%s: %d entries of one leaf are cached", name, n)

@@ -51,7 +51,7 @@ func TestEveryFormatIsRead(t *testing.T) {
 			}
 		}
 		if got := verifyHeaders(t, r, p.noCert); got != "no-certificate" {
-			t.Errorf("%s without a certificate: %s", name, got)
+			t.Errorf("%s without a certificate: %s, want no-certificate", name, got)
 		}
 	}
 }
@@ -65,7 +65,7 @@ func TestAnchorsReplaceIssuersThatAGatewayOmits(t *testing.T) {
 			c.Users = verifier(trust.Config{Anchors: certs{w.ca.Cert, w.carol.Chain[0]}})
 		})
 		if got := verifyHeaders(t, r, p.encode(certs{w.carol.Cert})); got != "carol" {
-			t.Errorf("%s: %s", name, got)
+			t.Errorf("%s: %s, want carol", name, got)
 		}
 	}
 }
@@ -105,11 +105,11 @@ func TestOtherEncodingsOfTheSameProductsAreRead(t *testing.T) {
 			h.Set("Client-Cert-Chain", sequence(chain[1])+"\t,  "+sequence(w.ca.Cert))
 		}
 		if got := verifyHeaders(t, r, h); got != "carol" {
-			t.Errorf("%s, %.40s…: %s", x.format, x.value, got)
+			t.Errorf("%s, %.40s…: %s, want carol", x.format, x.value, got)
 		}
 	}
 	r := receiver(t, forwarded.WebMethods())
 	if got := verifyHeaders(t, r, newHeader("X-Client-Cert", encode(w.alice.Cert.Raw))); got != "alice" {
-		t.Errorf("base64 of DER: %s", got)
+		t.Errorf("base64 of DER: %s, want alice", got)
 	}
 }

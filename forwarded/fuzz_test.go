@@ -54,7 +54,7 @@ func FuzzRFC9440(f *testing.F) {
 			return
 		}
 		if cert != sequence(got[0]) {
-			t.Fatalf("a second text for one certificate: %q", cert)
+			t.Fatalf("a second text for one certificate: %q, want %q", cert, sequence(got[0]))
 		}
 		wantSameWhenReread(t, topology, got, sequence(got[0]), sequences(got[1:]))
 	})
@@ -204,7 +204,7 @@ func FuzzParseTopology(f *testing.F) {
 			}
 			// A repeated header is refused, with any values.
 			if got := verifyHeaders(t, r, http.Header{h: {"x", "x"}}); got != "bad-header" {
-				t.Fatalf("%s twice: %s", h, got)
+				t.Fatalf("%s twice: %s, want bad-header", h, got)
 			}
 		}
 	})

@@ -19,7 +19,7 @@ func wantBadHeader(t *testing.T, r *forwarded.Receiver, all []badHeaders) {
 	t.Helper()
 	for _, s := range all {
 		if got := verifyHeaders(t, r, s.h); got != "bad-header" {
-			t.Errorf("%s: %s", s.name, got)
+			t.Errorf("%s: %s, want bad-header", s.name, got)
 		}
 	}
 }
@@ -44,7 +44,7 @@ func TestRepeatedHeadersAreRefused(t *testing.T) {
 				spoiled := good.Clone()
 				spoiled[h] = values
 				if got := verifyHeaders(t, r, spoiled); got != "bad-header" {
-					t.Errorf("%s, %s has %.60q: %s", name, h, values, got)
+					t.Errorf("%s, %s has %.60q: %s, want bad-header", name, h, values, got)
 				}
 			}
 		}
@@ -82,7 +82,7 @@ func TestOtherSpellingsOfHeadersAreRefused(t *testing.T) {
 			h[http.CanonicalHeaderKey(other)] = []string{"a", p.headers[0]}
 		}
 		if got := verifyHeaders(t, r, h); got != "alice" {
-			t.Errorf("%s, with other headers: %s", name, got)
+			t.Errorf("%s, with other headers: %s, want alice", name, got)
 		}
 	}
 }
@@ -165,16 +165,16 @@ func TestChainsAreBoundedAndComplete(t *testing.T) {
 		t.Fatal(got)
 	}
 	if got := verifyHeaders(t, r, newHeader("Client-Cert", leaf, "Client-Cert-Chain", sequence(w.dave.Chain[1])+","+sequence(w.dave.Chain[0]))); got != "dave" {
-		t.Errorf("in another order, as clients may send it: %s", got)
+		t.Errorf("in another order, as clients may send it: %s, want dave", got)
 	}
 	if got := verifyHeaders(t, r, newHeader("Client-Cert", leaf, "Client-Cert-Chain", deep(9))); got != "unknown-authority" {
-		t.Errorf("10 unrelated certificates: %s", got)
+		t.Errorf("10 unrelated certificates: %s, want unknown-authority", got)
 	}
 	if got := verifyHeaders(t, r, newHeader("Client-Cert", leaf)); got != "unknown-authority" {
-		t.Errorf("without the chain, after a request with it: %s", got)
+		t.Errorf("without the chain, after a request with it: %s, want unknown-authority", got)
 	}
 	if got := verifyHeaders(t, r, http.Header{"Client-Cert": {sequence(w.alice.Cert)}, "Client-Cert-Chain": {""}}); got != "alice" {
-		t.Errorf("an empty list: %s", got)
+		t.Errorf("an empty list: %s, want alice", got)
 	}
 	wantBadHeader(t, r, []badHeaders{
 		{"without a leaf", newHeader("Client-Cert-Chain", chain)},
@@ -207,7 +207,7 @@ func TestChainsAreBoundedAndComplete(t *testing.T) {
 		{forwarded.Traefik(), newHeader("X-Forwarded-Tls-Client-Cert", encode(w.alice.Cert.Raw)+","+encode(w.alice.Cert.Raw))},
 	} {
 		if got := verifyHeaders(t, receiver(t, x.topology), x.h); got != "bad-header" {
-			t.Errorf("%v: %s", x.h, got)
+			t.Errorf("%v: %s, want bad-header", x.h, got)
 		}
 	}
 }
@@ -230,10 +230,10 @@ func TestLongHeadersAreRefusedBeforeParsing(t *testing.T) {
 	}
 	left := 16<<10 - size - len(sequence(w.gatewayCA.Cert))
 	if got := verifyHeaders(t, r, fill(left)); got != "alice" {
-		t.Errorf("16 KiB: %s", got)
+		t.Errorf("16 KiB: %s, want alice", got)
 	}
 	if got := verifyHeaders(t, r, fill(left+1)); got != "bad-header" {
-		t.Errorf("16 KiB and a byte: %s", got)
+		t.Errorf("16 KiB and a byte: %s, want bad-header", got)
 	}
 }
 
@@ -352,7 +352,7 @@ func TestXFCCIsOneElementWithACertificate(t *testing.T) {
 		good, cert, "Cert=" + of(w.alice), good + ";DNS=a;DNS=b;URI=;URI=b;By=x", cert + `;Subject="a \"quoted\", b=c; d"`, cert + `;Subject="back\slash"`, cert + `;Subject=""`,
 	} {
 		if got := verifyHeaders(t, r, newHeader("X-Forwarded-Client-Cert", v)); got != "alice" {
-			t.Errorf("%s: %s", v, got)
+			t.Errorf("%s: %s, want alice", v, got)
 		}
 	}
 	var all []badHeaders
@@ -450,7 +450,7 @@ func TestOtherBase64IsRefused(t *testing.T) {
 			"a comma and a blank":   text + ", " + encode(w.ca.Cert.Raw),
 		} {
 			if got := verifyHeaders(t, r, withHeader(good, p.headers[0], v)); got != "bad-header" {
-				t.Errorf("%s, %s: %s", format, name, got)
+				t.Errorf("%s, %s: %s, want bad-header", format, name, got)
 			}
 		}
 	}

@@ -111,7 +111,7 @@ func TestVerificationResultOfTheGatewayOnlyRefuses(t *testing.T) {
 		p := products[name]
 		r := receiver(t, p.topology())
 		if got := verifyHeaders(t, r, p.encode(certs{w.other.Cert})); got != "unknown-authority" {
-			t.Errorf("%s, verified, alice of another authority: %s", name, got)
+			t.Errorf("%s, verified, alice of another authority: %s, want unknown-authority", name, got)
 		}
 		good := p.encode(certs{w.alice.Cert})
 		if got := verifyHeaders(t, r, good); got != "alice" { // it is cached now
@@ -121,18 +121,18 @@ func TestVerificationResultOfTheGatewayOnlyRefuses(t *testing.T) {
 			"", "FAILED", "FAILED:certificate has expired", "success", "SUCCESS ", "SUCCESS,SUCCESS", "NONE", "GENEROUS", "1", "00", "0,0", "+0", "18", "TRUE", "true,true", "yes", "false", "false:false",
 		} {
 			if got := verifyHeaders(t, r, withHeader(good, mark, value)); got != "bad-header" {
-				t.Errorf("%s, verified %q: %s", name, value, got)
+				t.Errorf("%s, verified %q: %s, want bad-header", name, value, got)
 			}
 		}
 		for _, values := range [][]string{{good.Get(mark), good.Get(mark)}, {good.Get(mark), "FAILED"}} {
 			h := good.Clone()
 			h[http.CanonicalHeaderKey(mark)] = values
 			if got := verifyHeaders(t, r, h); got != "bad-header" {
-				t.Errorf("%s, verified %q: %s", name, values, got)
+				t.Errorf("%s, verified %q: %s, want bad-header", name, values, got)
 			}
 		}
 		if got := verifyHeaders(t, r, withoutHeader(good, mark)); got != "bad-header" {
-			t.Errorf("%s without the verified header: %s", name, got)
+			t.Errorf("%s without the verified header: %s, want bad-header", name, got)
 		}
 	}
 }

@@ -44,7 +44,7 @@ func TestGatewaysAndUsersAreApartAtAnyDepth(t *testing.T) {
 		"an authority of users as a client": {policy.Leaf("gateway", withGatewayName), true}, // above the users' anchor
 	} {
 		if got := r.IsGateway(verifiedBy(t, roots, x.pair)); got != x.gateway {
-			t.Errorf("%s: a gateway: %t", name, got)
+			t.Errorf("%s: a gateway: %t, want %t", name, got, x.gateway)
 		}
 	}
 	// A fingerprint identifies exactly one certificate.

@@ -179,7 +179,7 @@ func TestChallengeOnlyWhereConfigured(t *testing.T) {
 	c.get("/x", credentials("carol", "secret")).wantUser(t, "carol")
 	c.get("/y", credentials("carol", "secret")).want(t, 403, reason.NoRule) // an identified user gets no challenge
 	if s := dialRaw(t, with, nil, "http/1.1").send("GET /a%2fb HTTP/1.1\r\nHost: x\r\n\r\n"); s.Code != 400 {
-		t.Errorf("answered %d", s.Code)
+		t.Errorf("answered %d, want 400", s.Code)
 	}
 }
 
@@ -196,7 +196,7 @@ func TestBasic(t *testing.T) {
 		t.Errorf("with an error: %q, %v", user, err)
 	}
 	if got := b.Challenge(); got != `Basic realm="abcX: y", charset="UTF-8"` {
-		t.Errorf("the challenge is %q", got)
+		t.Errorf("the challenge is %q, want %q", got, `Basic realm="abcX: y", charset="UTF-8"`)
 	}
 }
 
@@ -274,7 +274,7 @@ func TestWrongCredentialsNameTheUserThatWasSent(t *testing.T) {
 		s := dial(t, x.port, nil, true).get("/x", x.change)
 		s.want(t, 401, reason.BadCredentials)
 		if got := s.Answer.Get("WWW-Authenticate") != ""; got != (x.port == with) {
-			t.Errorf("%s: a challenge is %t", x.name, got)
+			t.Errorf("%s: a challenge is %t, want %t", x.name, got, (x.port == with))
 		}
 		if x.user != "" && strings.Contains(string(s.Body), x.user) {
 			t.Errorf("%s: the answer has the name: %s", x.name, s.Body)

@@ -159,7 +159,7 @@ func checkTrailers(t *testing.T, got http.Header, announced bool) {
 	t.Helper()
 	for name := range got {
 		if name != "Checksum" {
-			t.Errorf("the handler sees the trailer %s", name)
+			t.Errorf("the handler sees the trailer %s, want Checksum", name)
 		}
 	}
 	if announced && got.Get("Checksum") != "x" {

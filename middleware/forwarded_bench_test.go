@@ -44,7 +44,7 @@ func TestAllocationsBehindAGateway(t *testing.T) {
 		t.Errorf("%v allocations for a cached certificate on a connection with a cached caller, want at most 5", n)
 	}
 	if w.status != 0 {
-		t.Errorf("answered %d", w.status)
+		t.Errorf("answered %d, want 0", w.status)
 	}
 }
 
@@ -96,7 +96,7 @@ func BenchmarkForwarded(b *testing.B) {
 				h.ServeHTTP(w, r)
 			}
 			if w.status != 0 {
-				b.Fatalf("answered %d", w.status)
+				b.Fatalf("answered %d, want 0", w.status)
 			}
 		})
 	}

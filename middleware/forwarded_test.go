@@ -485,7 +485,7 @@ func TestAuthenticatorsBehindAGateway(t *testing.T) {
 		c := dial(t, gate, gatewayPKI().gateway, h2)
 		s := c.get("/x", carol)
 		if s.wantUser(t, "carol"); s.Via != identity.Authenticator {
-			t.Errorf("via %s", s.Via)
+			t.Errorf("via %s, want %s", s.Via, identity.Authenticator)
 		}
 		c.get("/x", forwards(shared().alice), carol).wantUser(t, "alice")
 		c.get("/x", forwards(shared().unmapped), carol).want(t, 403, reason.Unmapped)

@@ -34,7 +34,7 @@ func FuzzTarget(f *testing.F) {
 			}
 			w := &discard{}
 			if h.ServeHTTP(w, r); w.status != 400 {
-				t.Fatalf("%s %q: answered %d", method, target, w.status)
+				t.Fatalf("%s %q: answered %d, want 400", method, target, w.status)
 			}
 			return
 		}

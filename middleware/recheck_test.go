@@ -84,7 +84,7 @@ func begin(t *testing.T, c *client, path string, change ...func(*http.Request)) 
 	}
 	res := must[*http.Response](t)(c.http.Do(r))
 	if res.StatusCode != 200 {
-		t.Fatalf("%s: %d", path, res.StatusCode)
+		t.Fatalf("%s: %d, want 200", path, res.StatusCode)
 	}
 	l := &listened{make(chan struct{}), res.Body}
 	lines := bufio.NewReader(res.Body)

@@ -206,7 +206,7 @@ func TestAuthorizeWithoutIdentifyRefuses(t *testing.T) {
 	serve(t, h, port)
 	c := dial(t, port, shared().alice, false)
 	if s := c.get("/bare"); s.Code != 500 {
-		t.Errorf("answered %d", s.Code)
+		t.Errorf("answered %d, want 500", s.Code)
 	}
 	c.get("/guarded").wantUser(t, "alice")
 	c.get("/context")
@@ -296,7 +296,7 @@ func TestRefusalsRevealNothing(t *testing.T) {
 			}
 		}
 		if got := s.Answer.Get("Cache-Control"); got != "no-store" {
-			t.Errorf("Cache-Control is %q", got)
+			t.Errorf("Cache-Control is %q, want %q", got, "no-store")
 		}
 	}
 }

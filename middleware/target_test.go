@@ -90,14 +90,14 @@ func alike(t *testing.T, s seen, path string) {
 		s.want(t, 400, reason.AmbiguousPath)
 	case "-": // an answer without a body
 		if s.Code != 200 {
-			t.Errorf("answered %d", s.Code)
+			t.Errorf("answered %d, want 200", s.Code)
 		}
 	default:
 		if s.wantUser(t, "alice"); s.Path != path {
 			t.Errorf("served %q, want %q", s.Path, path)
 		}
 		if s.RawPath != "" {
-			t.Errorf("the handler sees a second form of the path: %q", s.RawPath)
+			t.Errorf("the handler sees a second form of the path: %q, want none", s.RawPath)
 		}
 	}
 }
@@ -574,7 +574,7 @@ func TestUpgradeIsAuthorized(t *testing.T) {
 	c := dialRaw(t, port, shared().alice, "http/1.1")
 	res := c.response(upgrade("/ws"))
 	if res.StatusCode != 101 {
-		t.Fatalf("answered %d", res.StatusCode)
+		t.Fatalf("answered %d, want 101", res.StatusCode)
 	}
 	fmt.Fprintf(c, "hello\n")
 	if line, err := c.r.ReadString('\n'); line != "you said hello\n" {

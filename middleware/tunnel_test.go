@@ -110,7 +110,7 @@ func TestTunnelIsAPort(t *testing.T) {
 	rec := httptest.NewRecorder()
 	g.Handler(echo).ServeHTTP(rec, httptest.NewRequest("GET", "/x", nil))
 	if rec.Code != 500 {
-		t.Errorf("without a caller: %d", rec.Code)
+		t.Errorf("without a caller: %d, want 500", rec.Code)
 	}
 }
 
@@ -142,7 +142,7 @@ func TestTunnelledCallersAreRemembered(t *testing.T) {
 	for range 2 {
 		tunnelled(t, g, v, w.alice, nil).wantUser(t, "alice")
 		if s := tunnelled(t, g, v, w.alice, nil, port("second")); s.Port != "second" {
-			t.Errorf("the port is %q", s.Port)
+			t.Errorf("the port is %q, want %q", s.Port, "second")
 		}
 	}
 	live.Replace(table(certmap.Mapping{ID: "m2", User: "alina", Fingerprint: trust.FingerprintOf(w.alice.Cert), Ports: []string{"tunnel"}}))

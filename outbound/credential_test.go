@@ -107,7 +107,7 @@ func TestCredentialPrintsNoKey(t *testing.T) {
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%d", "%x"} {
 		for _, v := range []any{c, *c} {
 			if got := fmt.Sprintf(verb, v); got != want {
-				t.Errorf("%s: %s", verb, got)
+				t.Errorf("%s: %s, want %s", verb, got, want)
 			}
 		}
 	}

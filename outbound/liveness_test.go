@@ -266,7 +266,7 @@ func TestSlowServerIsNotGone(t *testing.T) {
 	}
 	close(release)
 	if got := <-long; got != "a" {
-		t.Errorf("the long call: %q", got)
+		t.Errorf("the long call: %q, want %q", got, "a")
 	}
 }
 

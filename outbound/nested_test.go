@@ -31,7 +31,7 @@ func TestNestedCallsChooseTheirOwnIdentity(t *testing.T) {
 	w := newFixture(t, "alice")
 	w.config.Allow = func(ctx context.Context, alias string) error {
 		if alias != "alice" {
-			t.Errorf("Allow was called for %q", alias)
+			t.Errorf("Allow was called for %q, want %q", alias, "alice")
 		}
 		try(ctx, "Allow")
 		return nil

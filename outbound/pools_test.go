@@ -58,7 +58,7 @@ func TestNumberOfPoolsIsBounded(t *testing.T) {
 	evicted := fmt.Sprint(transport.Stats().Evicted)
 	wantBody(t, as(t, "id-"+strconv.Itoa(identities-1)), c, s.URL, "someone")
 	if got := fmt.Sprint(transport.Stats().Evicted); got != evicted {
-		t.Errorf("%s evicted, then %s", evicted, got)
+		t.Errorf("%s evicted, then %s, want %s", evicted, got, evicted)
 	}
 }
 

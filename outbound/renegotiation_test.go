@@ -77,7 +77,7 @@ func TestRenegotiation(t *testing.T) {
 			testkit.Eventually(t, "the server has seen alice", func() bool { return strings.Contains(out.String(), "CN = alice") })
 			command("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello")
 			if got := <-answer; got != "hello" {
-				t.Errorf("%q", got)
+				t.Errorf("got %q, want %q", got, "hello")
 			}
 			events := w.takeEvents()
 			if len(events) != 2 {

@@ -123,7 +123,7 @@ func TestEnforcerHasTheBuiltInModelAndNoMatcherOfCasbins(t *testing.T) {
 		"e": "some(where (p_eft == allow)) && !some(where (p_eft == deny))",
 	} {
 		if got := m[section][section].Value; got != want {
-			t.Errorf("%s = %s", section, got)
+			t.Errorf("%s = %s, want %s", section, got, want)
 		}
 	}
 	for _, name := range []string{"keyMatch", "regexMatch", "globMatch", "ipMatch"} {

@@ -99,7 +99,7 @@ func TestEmptyPolicyDeniesEverything(t *testing.T) {
 	for name, e := range map[string]*policy.Engine{"no rules": mustNew(t, nil, nil), "empty": empty, "comments": comments, "deny only": onlyDeny} {
 		for _, user := range []string{"alice", identity.Default} {
 			if d := decide(t, e, user, "p", "GET", "/"); d != (policy.Decision{Reason: reason.NoRule}) {
-				t.Errorf("%s: %+v", name, d)
+				t.Errorf("%s: %+v, want %+v", name, d, (policy.Decision{Reason: reason.NoRule}))
 			}
 		}
 		enforcer, err := e.Enforcer()

@@ -130,7 +130,7 @@ func TestLintNamesRulesWithoutALineByTheirNumber(t *testing.T) {
 	var got []string
 	for _, f := range mustNew(t, []policy.Rule{r, r}, []policy.Member{m, m}).Lint() {
 		if f.About != "policy" {
-			t.Errorf("about %q", f.About)
+			t.Errorf("about %q, want %q", f.About, "policy")
 		}
 		got = append(got, f.String())
 	}

@@ -68,7 +68,7 @@ func TestUserInAPathMatchesUpToTheLastSegment(t *testing.T) {
 	e := mustLoad(t, "p, group:Everybody, *, *, "+deep+"/{user}, allow\np, group:Everybody, *, *, /{user}, allow\n")
 	for path, want := range map[string]bool{deep + "/alice": true, deep + "/bob": false, deep + "/a/alice": false, deep + "/alice/alice": false, strings.Repeat("/a", 32) + "/alice": false} {
 		if got := allowed(t, e, "alice", path); got != want {
-			t.Errorf("%s: %t", path, got)
+			t.Errorf("%s: %t, want %t", path, got, want)
 		}
 	}
 }
@@ -137,7 +137,7 @@ func TestLintSaysWhatUserStandsFor(t *testing.T) {
 			case row.want != "" && about && strings.Contains(f.String(), row.want):
 				found = true
 				if f.Note != row.note {
-					t.Errorf("%s: note %t", f, f.Note)
+					t.Errorf("%s: note %t, want %t", f, f.Note, row.note)
 				}
 			}
 		}

@@ -78,7 +78,7 @@ func TestErrorsOfAllPiecesAreInOrder(t *testing.T) {
 	}
 	for i, e := range all[:100] {
 		if e.Line != i*200+7 {
-			t.Errorf("error %d is in line %d", i, e.Line)
+			t.Errorf("error %d is in line %d, want %d", i, e.Line, i*200+7)
 		}
 	}
 }

@@ -71,7 +71,7 @@ func TestHeaderBytesAreExactOnHTTP2(t *testing.T) {
 			frames.frame(frameHeaders, flagEndStream|flagEndHeaders, 1, block.Bytes())
 			served := answerStatus(t, own) == "200"
 			if served != (over == 0) {
-				t.Errorf("%s, %d bytes over the limit: served %v", name, over, served)
+				t.Errorf("%s, %d bytes over the limit: served %v, want %v", name, over, served, (over == 0))
 			}
 			own.Close()
 		}

@@ -350,10 +350,10 @@ func TestReconfiguredLimitsAreForConnectionsToCome(t *testing.T) {
 		return answer.StatusCode
 	}
 	if got := status(before); got != 200 {
-		t.Errorf("the former connection: %d", got)
+		t.Errorf("the former connection: %d, want 200", got)
 	}
 	if got := status(admitted(t, p, clientConfig(alice, h1))); got != 431 {
-		t.Errorf("a new connection: %d", got)
+		t.Errorf("a new connection: %d, want 431", got)
 	}
 }
 

@@ -219,7 +219,7 @@ func TestChallengeOfACMEReachesNoHandler(t *testing.T) {
 		// With a second protocol it is no challenge (RFC 8737 section 3), but an ordinary client.
 		if conn, err := dial("acme-tls/1", "http/1.1"); err == nil {
 			if got := conn.ConnectionState().NegotiatedProtocol; got != "http/1.1" {
-				t.Errorf("%s: a client with two protocols got %q", mode, got)
+				t.Errorf("%s: a client with two protocols got %q, want %q", mode, got, "http/1.1")
 			}
 			if mode == ports.Require {
 				_, err := conn.Read(make([]byte, 1))

@@ -306,6 +306,6 @@ func TestStreamLimitIsAnnounced(t *testing.T) {
 		}
 	}
 	if got != "3" {
-		t.Errorf("streams: %s", got)
+		t.Errorf("streams: %s, want 3", got)
 	}
 }

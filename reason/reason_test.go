@@ -93,7 +93,7 @@ func TestRefusalIsAnError(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	if got := reason.Refuse(reason.Denied, "").Error(); got != "denied" {
-		t.Errorf("%q", got)
+		t.Errorf("got %q, want %q", got, "denied")
 	}
 }
 

@@ -186,6 +186,6 @@ func TestTunnelEndsWhenTheGatewaysCertificateExpires(t *testing.T) {
 	ahead.Store(int64(48 * time.Hour))
 	testkit.Eventually(t, "the tunnel to go", func() bool { return len(d.gateway.Tunnels()) == 0 })
 	if why := s.events.waitForRefusal(t); why != "expired" {
-		t.Errorf("refused for %q", why)
+		t.Errorf("refused for %q, want %q", why, "expired")
 	}
 }

@@ -23,7 +23,7 @@ func registerRaw(tb testing.TB, d *dmz, services string) (net.Conn, *bufio.Reade
 	fmt.Fprintf(c, "POST /mtlsguard/tunnel HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: mtlsguard-tunnel/1\r\nX-Mtls-Services: %s\r\nX-Mtls-Streams: 100\r\n\r\n", services)
 	r := bufio.NewReader(c)
 	if res := must[*http.Response](tb)(http.ReadResponse(r, nil)); res.StatusCode != 101 {
-		tb.Fatalf("registration answered %d", res.StatusCode)
+		tb.Fatalf("registration answered %d, want 101", res.StatusCode)
 	}
 	return c, r
 }

@@ -73,7 +73,7 @@ func TestTunnelGoingAwayLeavesService(t *testing.T) {
 			testkit.Eventually(t, "the tunnel", func() bool { return len(d.gateway.Tunnels()) == 1 })
 			c := d.client(t, alice, true)
 			if s := c.get("/first"); s.Code != 200 {
-				t.Fatalf("answered %d", s.Code)
+				t.Fatalf("answered %d, want 200", s.Code)
 			}
 			if name == "GOAWAY" {
 				testkit.Eventually(t, "its state", func() bool { return d.gateway.Tunnels()[0].Draining })

@@ -23,12 +23,12 @@ func besideAnotherRequest(t *testing.T, d *dmz, shop *testHandler, f func(t *tes
 	f(t)
 	for range 20 {
 		if s := other.get("/x"); s.Code != 200 {
-			t.Errorf("another caller's next request: %d", s.Code)
+			t.Errorf("another caller's next request: %d, want 200", s.Code)
 		}
 	}
 	close(shop.release)
 	if s := <-answer; s.Body != "done" {
-		t.Errorf("another caller's request in flight: %d %q", s.Code, s.Body)
+		t.Errorf("another caller's request in flight: %d %q, want %q", s.Code, s.Body, "done")
 	}
 	if n := d.events.count(reverse.Gone) + d.events.count(reverse.Draining); n != 0 {
 		t.Errorf("%d tunnels ended", n)

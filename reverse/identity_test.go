@@ -68,7 +68,7 @@ func TestLoopIsDetected(t *testing.T) {
 	})
 	startConnected(t, d.serverConfig(t, orders, newGuard(t).Handler(h), "orders"))
 	if s := d.client(t, alice, true).get("/x"); s.Code != http.StatusLoopDetected {
-		t.Errorf("answered %d", s.Code)
+		t.Errorf("answered %d, want %d", s.Code, http.StatusLoopDetected)
 	}
 	if n := len(calls); n != 1 {
 		t.Errorf("the handler was called %d times", n)

@@ -66,7 +66,7 @@ func beginWork(t *testing.T, d *dmz, p *testpki.Pair, path string) *rawConn {
 		}
 	}
 	if rest := must[string](t)(c.r.ReadString('\n')); rest != "\r\n" { // the end of the chunk
-		t.Fatalf("after the half: %q", rest)
+		t.Fatalf("after the half: %q, want %q", rest, "\r\n")
 	}
 	return c
 }

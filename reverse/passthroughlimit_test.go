@@ -82,7 +82,7 @@ func TestPassthroughIsLimitedByAddress(t *testing.T) {
 		t.Errorf("the connection above the limit ended with %v, want an end at once", err)
 	}
 	if why := d.events.waitForRefusal(t); why != reason.Limit {
-		t.Errorf("the reason is %q", why)
+		t.Errorf("the reason is %q, want %q", why, reason.Limit)
 	}
 	newClient(t, addr, alice, true).get("/x").want(t, 200, "") // another address
 	testkit.Eventually(t, "the address to be served again", func() bool {

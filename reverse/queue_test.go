@@ -40,7 +40,7 @@ func TestStalledCallersDelayNoOthers(t *testing.T) {
 		c.get("/x").wantUser(t, "alice")
 	}
 	if s := c.do(c.request("POST", "/sum", io.LimitReader(zeros{}, 4<<20))); s.Code != 200 {
-		t.Errorf("an upload beside them: %d", s.Code)
+		t.Errorf("an upload beside them: %d, want 200", s.Code)
 	}
 	close(shop.release)
 	cancel()

@@ -196,7 +196,7 @@ func TestHandlersOfEndedTunnelsAreCounted(t *testing.T) {
 	in.trustGateways(t, c.Gateways.Trust)
 	testkit.Eventually(t, "a new tunnel", func() bool { return in.events.count(reverse.Registered) == 2 })
 	if got := caller.get("/stuck"); got.Code != 503 {
-		t.Errorf("answered %d", got.Code)
+		t.Errorf("answered %d, want 503", got.Code)
 	}
 	if most := s.peak.Load(); most != 3 {
 		t.Errorf("%d handlers ran at one time", most)

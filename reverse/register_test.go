@@ -28,16 +28,16 @@ func TestServiceOfAnotherServerIsRefused(t *testing.T) {
 			d := newDMZ(t, gatewayConfig(func(c *reverse.GatewayConfig) { c.QueueWait = -1 }))
 			s := startServer(t, d.serverConfig(t, billing, echo, services...))
 			if why := s.events.waitForRefusal(t); why != reason.Denied {
-				t.Errorf("the server was refused for %q", why)
+				t.Errorf("the server was refused for %q, want %q", why, reason.Denied)
 			}
 			if why := d.events.waitForRefusal(t); why != reason.Denied {
-				t.Errorf("the gateway refused for %q", why)
+				t.Errorf("the gateway refused for %q, want %q", why, reason.Denied)
 			}
 			if n := len(d.gateway.Tunnels()); n != 0 {
 				t.Errorf("%d tunnels", n)
 			}
 			if got := d.client(t, alice, true).get("/x"); got.Code != 503 {
-				t.Errorf("answered %d", got.Code)
+				t.Errorf("answered %d, want 503", got.Code)
 			}
 		})
 	}
@@ -53,7 +53,7 @@ func TestErrorOfAuthorizeRefusesTheRegistration(t *testing.T) {
 	}))
 	s := startServer(t, d.serverConfig(t, orders, echo, "orders"))
 	if why := s.events.waitForRefusal(t); why != reason.Denied {
-		t.Errorf("refused for %q", why)
+		t.Errorf("refused for %q, want %q", why, reason.Denied)
 	}
 }
 
@@ -187,7 +187,7 @@ func TestRevokedGatewayLosesItsTunnel(t *testing.T) {
 	s.trustGateways(t, trusting(t, gatewayCA, gate))
 	testkit.Eventually(t, "the tunnel to go", func() bool { return s.events.count(reverse.Gone) == 1 && len(d.gateway.Tunnels()) == 0 })
 	if why := s.events.waitForRefusal(t); why != reason.Revoked {
-		t.Errorf("refused for %q", why)
+		t.Errorf("refused for %q, want %q", why, reason.Revoked)
 	}
 	testkit.Eventually(t, "attempts", func() bool { return s.events.count(reverse.Refused) >= 3 })
 	s.trustGateways(t, c.Gateways.Trust)
@@ -220,7 +220,7 @@ func TestRegistrationInProgressIsRechecked(t *testing.T) {
 				return
 			}
 			if why := d.events.waitForRefusal(t); why != reason.Denied {
-				t.Errorf("refused for %q", why)
+				t.Errorf("refused for %q, want %q", why, reason.Denied)
 			}
 			testkit.Eventually(t, "its end", func() bool { return d.events.count(reverse.Gone) == 1 })
 			if n := len(d.gateway.Tunnels()); n != 0 {

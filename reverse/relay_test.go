@@ -89,7 +89,7 @@ func TestSilentPeerIsDetected(t *testing.T) {
 	testkit.Eventually(t, "the gateway to see it", func() bool { return len(d.gateway.Tunnels()) == 0 })
 	t.Logf("gone from the gateway after %v (ping 50 ms, timeout 1 s)", time.Since(began))
 	if got := <-waiting; got.Code != 502 {
-		t.Errorf("the request in flight: %d", got.Code)
+		t.Errorf("the request in flight: %d, want 502", got.Code)
 	}
 	testkit.Eventually(t, "the server to see it", func() bool { return s.events.count(reverse.Gone) == 1 })
 	r.blackhole.Store(false)

@@ -58,7 +58,7 @@ func startWaiting(t *testing.T, d *dmz, s *testHandler, n int) (end func()) {
 		c := d.client(t, alice, i%2 == 0)
 		all.Go(func() {
 			if got := c.get("/wait"); got.Body != "done" {
-				t.Errorf("in flight: %d %q", got.Code, got.Body)
+				t.Errorf("in flight: %d %q, want %q", got.Code, got.Body, "done")
 			}
 		})
 	}

@@ -33,7 +33,7 @@ func TestCallersAuthorityFarBelowTheGatewaysRootMakesNoGateway(t *testing.T) {
 	s := startServer(t, c)
 	testkit.Eventually(t, "refusals", func() bool { return s.events.count(reverse.Refused) >= 2 })
 	if why := s.events.waitForRefusal(t); why != reason.UntrustedGateway {
-		t.Errorf("the reason is %q", why)
+		t.Errorf("the reason is %q, want %q", why, reason.UntrustedGateway)
 	}
 
 	genuine := newFakeGateway(t, root.SubCA("Gateways CA").Server(), "")

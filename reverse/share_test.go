@@ -75,7 +75,7 @@ func TestOneCallerLeavesPlacesForOthers(t *testing.T) {
 				other := d.client(t, alice, h2)
 				for range 20 {
 					if s := other.get("/x"); s.Code != 200 {
-						t.Errorf("answered %d", s.Code)
+						t.Errorf("answered %d, want 200", s.Code)
 					}
 				}
 				testkit.Eventually(t, "the others' places to be given back", func() bool { return held() == want })
@@ -105,7 +105,7 @@ func TestAnonymousCallersShareByAddress(t *testing.T) {
 	same.http.Transport.(*http.Transport).DialContext = (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 3)}}).DialContext
 	for range 10 {
 		if s := other.get("/x"); s.Code != 200 {
-			t.Errorf("another address: %d", s.Code)
+			t.Errorf("another address: %d, want 200", s.Code)
 		}
 	}
 	if s := same.get("/x"); s.Code != 503 || s.Answer.Get("Retry-After") == "" || s.Answer.Get("Content-Type") != "application/problem+json" {
@@ -149,7 +149,7 @@ func TestShareCountsAllServicesOfATunnel(t *testing.T) {
 			t.Errorf("%s: answered %d, want 503", service, s.Code)
 		}
 		if s := d.client(t, alice, true).get("/x", header("Service", service)); s.Code != 200 {
-			t.Errorf("%s for another: %d", service, s.Code)
+			t.Errorf("%s for another: %d, want 200", service, s.Code)
 		}
 	}
 }
@@ -170,7 +170,7 @@ func TestFullQueueDropsTheCallerWithTheMost(t *testing.T) {
 	}
 	testkit.Eventually(t, "a full queue", func() bool { return d.gateway.Waiting() == 4 })
 	if s := c.get("/wait"); s.Code != 503 {
-		t.Errorf("one more of the same caller: %d", s.Code)
+		t.Errorf("one more of the same caller: %d, want 503", s.Code)
 	}
 	other := make(chan response, 1)
 	go func() { other <- d.client(t, alice, true).get("/x") }()
@@ -179,11 +179,11 @@ func TestFullQueueDropsTheCallerWithTheMost(t *testing.T) {
 	}
 	close(shop.release)
 	if s := <-other; s.Code != 200 {
-		t.Errorf("another caller: %d", s.Code)
+		t.Errorf("another caller: %d, want 200", s.Code)
 	}
 	for range 4 {
 		if s := <-answers; s.Code != 200 {
-			t.Errorf("the other waiting requests: %d", s.Code)
+			t.Errorf("the other waiting requests: %d, want 200", s.Code)
 		}
 	}
 	if n := d.gateway.Accounts(); n != 0 {

@@ -72,7 +72,7 @@ func TestWebSocketGoesThroughTheTunnel(t *testing.T) {
 	}
 	fmt.Fprintln(c, "bye")
 	if _, err := c.r.ReadByte(); err != io.EOF {
-		t.Errorf("after bye: %v", err)
+		t.Errorf("after bye: %v, want %v", err, io.EOF)
 	}
 }
 
@@ -159,11 +159,11 @@ func TestFailedUpgradeLeavesNoConnection(t *testing.T) {
 	}
 	_, res := upgrade(t, d, nil, "/ws", "websocket")
 	if res.StatusCode != 403 {
-		t.Errorf("without a certificate: %d", res.StatusCode)
+		t.Errorf("without a certificate: %d, want 403", res.StatusCode)
 	}
 	_, res = upgrade(t, d, bob, "/alice/ws", "websocket")
 	if res.StatusCode != 403 {
-		t.Errorf("denied: %d", res.StatusCode)
+		t.Errorf("denied: %d, want 403", res.StatusCode)
 	}
 }
 

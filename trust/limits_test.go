@@ -110,10 +110,10 @@ func TestQuoteShortensLongText(t *testing.T) {
 	t.Parallel()
 	at, beyond := strings.Repeat("x", 200), strings.Repeat("x", 201)
 	if got := quote(at); got != `"`+at+`"` {
-		t.Errorf("200 bytes: %s", got)
+		t.Errorf("200 bytes: %s, want %s", got, `"`+at+`"`)
 	}
 	if got := quote(beyond); got != `"`+at+`"…` {
-		t.Errorf("201 bytes: %s", got)
+		t.Errorf("201 bytes: %s, want %s", got, `"`+at+`"…`)
 	}
 }
 
@@ -131,7 +131,7 @@ func TestNamesAtTheEdgeOfAConstraint(t *testing.T) {
 		{"acme.example", "ACME.example", true}, {"acme.example", "a.acme.example", false}, {"", "", false},
 	} {
 		if got := matchesHost(row.constraint, row.host); got != row.want {
-			t.Errorf("host %q within %q: %t", row.host, row.constraint, got)
+			t.Errorf("host %q within %q: %t, want %t", row.host, row.constraint, got, row.want)
 		}
 	}
 	for _, row := range []struct {
@@ -142,12 +142,12 @@ func TestNamesAtTheEdgeOfAConstraint(t *testing.T) {
 		{"a@acme.example", "A@acme.example", false}, {"acme.example", "a@acme.example", true}, {".acme.example", "a@acme.example", false},
 	} {
 		if got := matchesMailbox(row.constraint, row.address); got != row.want {
-			t.Errorf("address %q within %q: %t", row.address, row.constraint, got)
+			t.Errorf("address %q within %q: %t, want %t", row.address, row.constraint, got, row.want)
 		}
 	}
 	for address, want := range map[string]bool{"a@acme.example": true, "@acme.example": false, "acme.example": false, "a@": false, "a@b c": false} {
 		if got := isEmailAddress(address); got != want {
-			t.Errorf("%q is an address: %t", address, got)
+			t.Errorf("%q is an address: %t, want %t", address, got, want)
 		}
 	}
 }
@@ -162,7 +162,7 @@ func TestSerialNumbersAtTheirLimits(t *testing.T) {
 		{big.NewInt(-1), false}, {big.NewInt(0), true}, {new(big.Int).Sub(bits(160), big.NewInt(1)), true}, {bits(160), false},
 	} {
 		if got := isListable(row.serial); got != row.want {
-			t.Errorf("%x can be listed: %t", row.serial, got)
+			t.Errorf("%x can be listed: %t, want %t", row.serial, got, row.want)
 		}
 	}
 	ca := testpki.NewCA("Client CA")
@@ -232,13 +232,13 @@ func TestExtensionsAtTheirLimits(t *testing.T) {
 		{big.NewInt(-1), false}, {big.NewInt(0), true}, {new(big.Int).Sub(bits(159), big.NewInt(1)), true}, {bits(159), false},
 	} {
 		if got := isListExtension(oidNumber, false, integer(row.number)); got != row.want {
-			t.Errorf("CRL number %x: %t", row.number, got)
+			t.Errorf("CRL number %x: %t, want %t", row.number, got, row.want)
 		}
 	}
 	for code := -1; code <= 12; code++ {
 		value := []byte{0x0a, 1, byte(code)}
 		if got, want := isEntryExtension(oidReason, false, value), code >= 0 && code <= 10 && code != 7; got != want {
-			t.Errorf("reason %d: %t", code, got)
+			t.Errorf("reason %d: %t, want %t", code, got, want)
 		}
 	}
 	for name, row := range map[string]struct {
@@ -254,7 +254,7 @@ func TestExtensionsAtTheirLimits(t *testing.T) {
 		"a trailing NULL, inside": {"\x30\x05\x80\x01x\x05\x00", false},
 	} {
 		if got := isListExtension(oidAuthorityKey, false, []byte(row.value)); got != row.want {
-			t.Errorf("authority key identifier, %s: %t", name, got)
+			t.Errorf("authority key identifier, %s: %t, want %t", name, got, row.want)
 		}
 	}
 }
@@ -279,7 +279,7 @@ func TestGeneralNamesByTheirTags(t *testing.T) {
 		"\x82\x01a\x86\x01b\x89\x01\x01": false,
 	} {
 		if got := areGeneralNames(cryptobyte.String(value)); got != want {
-			t.Errorf("%x: %t", value, got)
+			t.Errorf("%x: %t, want %t", value, got, want)
 		}
 	}
 	for value, want := range map[string]bool{
@@ -297,14 +297,14 @@ func TestGeneralNamesByTheirTags(t *testing.T) {
 	} {
 		s := cryptobyte.String(value)
 		if got := readPoint(&s); got != want {
-			t.Errorf("distribution point %x: %t", value, got)
+			t.Errorf("distribution point %x: %t, want %t", value, got, want)
 		}
 	}
 	for value, want := range map[string]bool{
 		"": true, "\x80\x00": true, "\xa0\x00\x82\x00": true, "\x82\x00\x80\x00": false, "\x80\x00\x80\x00": false, "\x83\x00": false, "\x80\x00\x81\x00\x82\x00": true,
 	} {
 		if got := inAscendingTags(cryptobyte.String(value), 0, 1, 2); got != want {
-			t.Errorf("tags of %x ascend: %t", value, got)
+			t.Errorf("tags of %x ascend: %t, want %t", value, got, want)
 		}
 	}
 }
@@ -385,7 +385,7 @@ func TestCacheKeepsTheFirstOfEqualResultsAndFourSetsOfChains(t *testing.T) {
 	}
 	first := with("a", 100)
 	if size := first.size(); size != 3*4096+2*len("leaf")+2*len("a") {
-		t.Errorf("size %d", size)
+		t.Errorf("size %d, want %d", size, 3*4096+2*len("leaf")+2*len("a"))
 	}
 	v.remember(Verified{first})
 	v.remember(Verified{with("a", 100)})

@@ -98,7 +98,7 @@ func TestPlainCRLs(t *testing.T) {
 	t.Parallel()
 	for _, row := range crlRows() {
 		if got := checkPlain(t, row.raw); got != row.plain {
-			t.Errorf("%s: plain %v", row.name, got)
+			t.Errorf("%s: plain %v, want %v", row.name, got, row.plain)
 		}
 	}
 }

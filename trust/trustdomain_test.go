@@ -75,7 +75,7 @@ func TestBundleVerifiesItsOwnTrustDomainOnly(t *testing.T) {
 			}
 			for _, name := range []string{"acme.example", "partner.example"} {
 				if is := trustaccess.IssuedUnder(got, trust.TrustDomainIssuer(name)); is != (name == row.domain) {
-					t.Errorf("issued under %s: %t", name, is)
+					t.Errorf("issued under %s: %t, want %t", name, is, (name == row.domain))
 				}
 			}
 		})

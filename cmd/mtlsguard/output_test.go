@@ -61,7 +61,7 @@ func TestResultThatCannotBeWrittenIsAnError(t *testing.T) {
 			}
 			var errs bytes.Buffer
 			if code := run(t.Context(), args, strings.NewReader(""), &full{space}, &errs); code != exitInvalid {
-				t.Errorf("%s, %d bytes: status %d", line, space, code)
+				t.Errorf("%s, %d bytes: status %d, want %d", line, space, code, exitInvalid)
 			}
 			if text := errs.String(); strings.Count(text, "error: ") != 1 || !strings.Contains(text, errFull.Error()) || !strings.Contains(text, "\nhint: ") {
 				t.Errorf("%s, %d bytes: %s", line, space, text)

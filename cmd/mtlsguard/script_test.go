@@ -111,7 +111,7 @@ func hints(ts *testscript.TestScript, neg bool, _ []string) {
 	text := ts.ReadFile("stderr")
 	if neg {
 		if text != "" {
-			ts.Fatalf("standard error: %s", text)
+			ts.Fatalf("standard error: %s, want none", text)
 		}
 		return
 	}

@@ -167,7 +167,7 @@ func TestUsersCommandsChangeOneFileOfAFolder(t *testing.T) {
 		}
 	}
 	if got := changedFiles(before, folderFiles(t, "users")); got != "" {
-		t.Errorf("commands that fail change %s", got)
+		t.Errorf("commands that fail change %s, want none", got)
 	}
 	if code, _, _ := runLine(t, "users list --users other"); code != exitInvalid {
 		t.Error("a split that fails leaves its folder behind")

@@ -96,7 +96,7 @@ func TestEvents(t *testing.T) {
 		}
 	}
 	if status, _ := call(t, server.Client("mallory"), "GET", server.URL+"/events"); status != 403 {
-		t.Errorf("mallory: %d", status)
+		t.Errorf("mallory: %d, want 403", status)
 	}
 }
 

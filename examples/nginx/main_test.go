@@ -174,7 +174,7 @@ func TestClientsPastNginxAreRefused(t *testing.T) {
 	service := newService(t)
 	for name, client := range map[string]*http.Client{"alice": service.Client("alice"), "anonymous": service.Anonymous()} {
 		if got := get(client, service.URL+"/orders/7", "X-SSL-Client-Verify", "SUCCESS"); got != "no answer" {
-			t.Errorf("%s: %q", name, got)
+			t.Errorf("%s: %q, want %q", name, got, "no answer")
 		}
 	}
 }

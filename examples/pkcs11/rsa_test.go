@@ -101,7 +101,7 @@ func TestRSAKeyOfTheToken(t *testing.T) {
 			default:
 				res.Body.Close()
 				if res.TLS.Version != row.version {
-					t.Errorf("version %x", res.TLS.Version)
+					t.Errorf("version %x, want %x", res.TLS.Version, row.version)
 				}
 			}
 		})

@@ -100,7 +100,7 @@ func (s *site) start(arguments ...string) {
 		select {
 		case status := <-s.status:
 			if status != exitOK {
-				s.Errorf("status %d", status)
+				s.Errorf("status %d, want %d", status, exitOK)
 			}
 		case <-time.After(testkit.Patience):
 			s.Error("the server does not end")

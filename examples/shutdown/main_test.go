@@ -76,7 +76,7 @@ func TestShutdownWaitsForRequests(t *testing.T) {
 	}
 	close(stop)
 	if got := <-answer; got != "all orders\n" {
-		t.Errorf("the request under way: %q", got)
+		t.Errorf("the request under way: %q, want %q", got, "all orders\n")
 	}
 	if _, err := server.Client("bob").Get(server.URL + "/orders/7"); err == nil {
 		t.Error("a request after the end is served")

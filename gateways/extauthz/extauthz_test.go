@@ -257,13 +257,13 @@ func TestOnlyEnvoyMayAsk(t *testing.T) {
 	s := newSite(t)
 	for name, holder := range map[string]*testpki.Pair{"another of the authority": s.another, "a user": s.alice} {
 		if got := decision(s.envoy(t, s.ask, holder).Check(t.Context(), call(s.alice, "GET", "/orders/7"))); got != "403 untrusted-gateway" {
-			t.Errorf("%s: %s", name, got)
+			t.Errorf("%s: %s, want 403 untrusted-gateway", name, got)
 		}
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()
 	if got := decision(s.envoy(t, s.ask, testpki.NewCA("Other CA").Leaf("envoy")).Check(ctx, call(s.alice, "GET", "/orders/7"))); got != "Unavailable" {
-		t.Errorf("an untrusted certificate: %s", got)
+		t.Errorf("an untrusted certificate: %s, want Unavailable", got)
 	}
 }
 
@@ -346,7 +346,7 @@ func TestPortThatServesAllowsNothing(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, func(_ *middleware.Config, c *extauthz.Config) { c.Port = "serving" })
 	if got := decision(s.envoy(t, s.serving, s.gateway).Check(t.Context(), call(s.alice, "GET", "/orders/7"))); got != "503 " {
-		t.Errorf("got %q", got)
+		t.Errorf("got %q, want %q", got, "503 ")
 	}
 }
 
@@ -358,7 +358,7 @@ func TestPanicsRefuse(t *testing.T) {
 	})
 	for range 2 {
 		if got := decision(s.envoy(t, s.ask, s.gateway).Check(t.Context(), call(s.alice, "GET", "/orders/7"))); got != "Internal" {
-			t.Errorf("got %q", got)
+			t.Errorf("got %q, want %q", got, "Internal")
 		}
 	}
 }

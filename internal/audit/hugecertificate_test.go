@@ -76,6 +76,6 @@ func TestNamesAfterAnotherTypeAreLogged(t *testing.T) {
 		c.DNSNames, c.ExtraExtensions = nil, []pkix.Extension{{Id: asn1.ObjectIdentifier{2, 5, 29, 17}, Value: value}}
 	})
 	if got := alternativeNames(leaf.Cert); got != "DNS:a.example and 1 more" {
-		t.Errorf("got %q", got)
+		t.Errorf("got %q, want %q", got, "DNS:a.example and 1 more")
 	}
 }

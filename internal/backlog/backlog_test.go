@@ -23,7 +23,7 @@ func TestOrderAndEnd(t *testing.T) {
 	}
 	for i, v := range got {
 		if i != v {
-			t.Fatalf("value %d is at position %d", v, i)
+			t.Fatalf("value %d is at position %d, want %d", v, i, v)
 		}
 	}
 	if len(got) != 1000 || q.Dropped() != 0 {

@@ -39,7 +39,7 @@ func TestPutWaitsForRoom(t *testing.T) {
 			}
 		}
 		if waited := time.Since(start); waited != 2*time.Second { // four values had no room at first
-			t.Errorf("Put waited for %v", waited)
+			t.Errorf("Put waited for %v, want %v", waited, 2*time.Second)
 		}
 		if !q.Wait(time.Second) || !slices.Equal(sink.got, []int{0, 1, 2, 3, 4, 5}) {
 			t.Errorf("got %v", sink.got)

@@ -137,7 +137,7 @@ func TestTwoEditors(t *testing.T) {
 	}
 	second.check("conflict")
 	if after := s.users(); after != before {
-		t.Errorf("the second editor has overwritten the first\n%s", after)
+		t.Errorf("the second editor has overwritten the first: got\n%s\nwant\n%s", after, before)
 	}
 	second.follow("link", "Mappings")
 	second.follow("link", "orders-2026")

@@ -36,7 +36,7 @@ func TestEveryScreen(t *testing.T) {
 			b.open(v)
 			for _, path := range s.screens() {
 				if status := b.load(path); status != http.StatusOK {
-					t.Errorf("%s: %d", path, status)
+					t.Errorf("%s: %d, want %d", path, status, http.StatusOK)
 				}
 				b.check(path)
 				b.keep(name + strings.NewReplacer("/", "_", "?", "-", "&", "-").Replace(path))

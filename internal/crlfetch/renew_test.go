@@ -86,7 +86,7 @@ func TestWakeFetchesAtOnce(t *testing.T) {
 		w.fetcher.Wake() // the list is current: nothing to do
 		w.wantRequests(t, time.Hour, n+1, n+1)
 		if got := w.fetcher.Progress("elsewhere"); got != (crlfetch.Progress{}) {
-			t.Errorf("the progress of another file is %v", got)
+			t.Errorf("the progress of another file is %v, want %v", got, (crlfetch.Progress{}))
 		}
 	})
 }

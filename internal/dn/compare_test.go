@@ -118,7 +118,7 @@ func TestCanonicalOfEmptyAndMalformedNames(t *testing.T) {
 		"no value": {0x30, 9, 0x31, 7, 0x30, 5, 6, 3, 85, 4, 3}, "two values": {0x30, 13, 0x31, 11, 0x30, 9, 6, 3, 85, 4, 3, 5, 0, 5, 0},
 	} {
 		if got := dn.Canonical(raw); got != "raw:"+string(raw) {
-			t.Errorf("%s: %x", text, got)
+			t.Errorf("%s: %x, want %x", text, got, "raw:"+string(raw))
 		}
 	}
 	calls := 0

@@ -196,12 +196,12 @@ func TestPlaceholderTakesThePlaceOfOneValue(t *testing.T) {
 	}
 	for rdn := range dn.Spans(key) {
 		if rdn != 0 {
-			t.Fatalf("the first RDN is %d", rdn)
+			t.Fatalf("the first RDN is %d, want 0", rdn)
 		}
 		break
 	}
 	if got := (dn.Attribute{OID: "\x2a\x03", Value: dn.Placeholder}).String(); got != "1.2.3={user}" {
-		t.Errorf("%q", got)
+		t.Errorf("got %q, want %q", got, "1.2.3={user}")
 	}
 }
 
@@ -244,7 +244,7 @@ func TestStringTypesOfOneMeaningOnlyAreRead(t *testing.T) {
 	want := parse(t, []attribute{cn("alice")})
 	for _, tag := range []der.Tag{der.UTF8String, der.PrintableString, der.IA5String} {
 		if got := parse(t, []attribute{{idCN, tag, "alice"}}); got != want {
-			t.Errorf("tag %d: %q", tag, got)
+			t.Errorf("tag %d: %q, want %q", tag, got, want)
 		}
 	}
 	for text, a := range map[string]attribute{

@@ -66,6 +66,6 @@ func TestMergeKeepsEveryError(t *testing.T) {
 	at.What = "cannot be read"
 	l.Merge(errors.New("gone"), at)
 	if got := l.Err().Error(); got != "f:9: cannot be read: gone" {
-		t.Errorf("%q", got)
+		t.Errorf("got %q, want %q", got, "f:9: cannot be read: gone")
 	}
 }

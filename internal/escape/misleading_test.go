@@ -22,6 +22,6 @@ func TestMisleading(t *testing.T) {
 		}
 	}
 	if at, _ := escape.Misleading([]byte("ä\n\u2028")); at != 3 {
-		t.Errorf("found at %d", at)
+		t.Errorf("found at %d, want 3", at)
 	}
 }

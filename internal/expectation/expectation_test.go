@@ -44,7 +44,7 @@ func TestRowMatchesItsDecision(t *testing.T) {
 		{"no-rule", false, "no-rule", true}, {"no-rule", false, "denied", false}, {"no-rule", true, "", false},
 	} {
 		if got := (Row{Want: row.want}).Matches(row.allowed, row.reason); got != row.met {
-			t.Errorf("%+v: %t", row, got)
+			t.Errorf("%+v: %t, want %t", row, got, row.met)
 		}
 	}
 }

@@ -285,7 +285,7 @@ func TestIsSure(t *testing.T) {
 		{at(-time.Hour), 0, false},             // no change time
 	} {
 		if got := (stamp{modified: row.modified, changed: row.changed}).isSure(read); got != row.want {
-			t.Errorf("modified %d, changed %d: %v", row.modified, row.changed, got)
+			t.Errorf("modified %d, changed %d: %v, want %v", row.modified, row.changed, got, row.want)
 		}
 	}
 }

@@ -108,7 +108,7 @@ func TestHeadersAreReadExactly(t *testing.T) {
 				want = io.EOF
 			}
 			if _, err := Read(strings.NewReader(row.header[:n])); err != want {
-				t.Errorf("%s, %d bytes: %v", row.name, n, err)
+				t.Errorf("%s, %d bytes: %v, want %v", row.name, n, err, want)
 				break
 			}
 		}

@@ -23,7 +23,7 @@ func TestPathPatternsMatchAsRulesDo(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got := p.Matches(row.path, row.user); got != row.want {
-			t.Errorf("%s matches %s of %s: %t", row.pattern, row.path, row.user, got)
+			t.Errorf("%s matches %s of %s: %t, want %t", row.pattern, row.path, row.user, got, row.want)
 		}
 	}
 	if (rulepath.Pattern{}).Matches("/", "alice") {

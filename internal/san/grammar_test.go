@@ -73,10 +73,10 @@ func TestAddressesHaveOneAtSign(t *testing.T) {
 		}
 	}
 	if got := string(san.AppendEmailKey([]byte("x"), "Alice@CORP.Zz", 5)); got != "xAlice@corp.zz" {
-		t.Errorf("%q", got)
+		t.Errorf("got %q, want %q", got, "xAlice@corp.zz")
 	}
 	if got := string(san.AppendDNSKey([]byte("x"), "A@Z[`az{\u212a")); got != "xa@z[`az{\u212a" {
-		t.Errorf("%q", got)
+		t.Errorf("got %q, want %q", got, "xa@z[`az{\u212a")
 	}
 }
 

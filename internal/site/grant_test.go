@@ -33,7 +33,7 @@ g, user:bob, group:idle
 		"alice": true, "bob": false, "dora": false, "erik": true, "other": false, "finance": false, "Default": true, "group:finance": false, "": false,
 	} {
 		if got := x.hasGrant(user); got != want {
-			t.Errorf("%q: %v", user, got)
+			t.Errorf("%q: %v, want %v", user, got, want)
 		}
 	}
 	// {user} never matches Default.

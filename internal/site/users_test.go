@@ -74,7 +74,7 @@ func TestUsersMayBeAFolder(t *testing.T) {
 		t.Errorf("%s, %d files parsed", got, third.Parsed["users"])
 	}
 	if got := ids(first); got != "a0 a1 a2" {
-		t.Errorf("the first table has changed: %s", got)
+		t.Errorf("the first table has changed: %s, want a0 a1 a2", got)
 	}
 	s.sub("mtlsguard.yaml", "name: p1", "name: other")
 	if g := s.load(third); g.Parsed["users"] != 4 {

@@ -196,7 +196,7 @@ func TestConnectionsAreKept(t *testing.T) {
 			got += get(t, u)
 		}
 		if got != row.connections {
-			t.Errorf("%s: the connections were %s", row.name, got)
+			t.Errorf("%s: the connections were %s, want %s", row.name, got, row.connections)
 		}
 	}
 }

@@ -53,7 +53,7 @@ func TestOneCallerLeavesPlacesForOthers(t *testing.T) {
 				return true
 			case status := <-answered:
 				if status != 503 {
-					t.Errorf("status %d", status)
+					t.Errorf("status %d, want 503", status)
 				}
 				return false
 			}
@@ -64,7 +64,7 @@ func TestOneCallerLeavesPlacesForOthers(t *testing.T) {
 			gets++
 		}
 		if gets != row.gets {
-			t.Errorf("%+v: alice gets %d", row, gets)
+			t.Errorf("%+v: alice gets %d, want %d", row, gets, row.gets)
 		}
 		others := []identity.Identity{
 			{User: "alice", Fingerprint: "a2"}, // another certificate is another caller
@@ -72,7 +72,7 @@ func TestOneCallerLeavesPlacesForOthers(t *testing.T) {
 		}
 		for _, id := range others {
 			if got := ask(id); got != (row.gets < row.requests) {
-				t.Errorf("%+v: %+v gets a place: %t", row, id, got)
+				t.Errorf("%+v: %+v gets a place: %t, want %t", row, id, got, (row.gets < row.requests))
 			}
 		}
 		close(release)

@@ -44,7 +44,7 @@ func TestDocsListEveryInstrument(t *testing.T) {
 	text := l.metrics()
 	for _, scope := range data.ScopeMetrics {
 		if scope.Scope.SchemaURL != "https://opentelemetry.io/schemas/1.43.0" {
-			t.Errorf("schema %s", scope.Scope.SchemaURL)
+			t.Errorf("schema %s, want https://opentelemetry.io/schemas/1.43.0", scope.Scope.SchemaURL)
 		}
 		for _, m := range scope.Metrics {
 			var attributes []string

@@ -64,7 +64,7 @@ func TestDashboardQueriesEveryMetric(t *testing.T) {
 		for x := p.GridPos.X; x < p.GridPos.X+p.GridPos.W; x++ {
 			for y := p.GridPos.Y; y < p.GridPos.Y+p.GridPos.H; y++ {
 				if other := cells[[2]int{x, y}]; other != "" {
-					t.Fatalf("%s overlaps %s", p.Title, other)
+					t.Fatalf("%s overlaps %s, want none", p.Title, other)
 				}
 				cells[[2]int{x, y}] = p.Title
 			}

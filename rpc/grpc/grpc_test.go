@@ -160,7 +160,7 @@ func TestStreamEndsWhenItsCallerMayNotCallAnyMore(t *testing.T) {
 				}
 				wants(t, err, codes.PermissionDenied, string(row.reason)+", reference ")
 				if o := s.last(); o.Reason != row.reason {
-					t.Errorf("observed %s", o.Reason)
+					t.Errorf("observed %s, want %s", o.Reason, row.reason)
 				}
 			})
 		}

@@ -101,7 +101,7 @@ func TestOptionsWithOtherCredentialsRefuseEveryCall(t *testing.T) {
 		_, err := say(t.Context(), dial(t, l.Addr().String(), row.client), "hello")
 		wants(t, err, codes.Internal, "The server is not set up correctly (no-port, reference ")
 		if o := s.last(); o.Reason != reason.NoPort {
-			t.Errorf("%s: observed %s", name, o.Reason)
+			t.Errorf("%s: observed %s, want %s", name, o.Reason, reason.NoPort)
 		}
 		_, err = receive(chat(t, dial(t, l.Addr().String(), row.client), "/acme.Echo/Chat"))
 		wants(t, err, codes.Internal, "The server is not set up correctly (no-port, reference ")

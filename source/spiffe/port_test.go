@@ -203,11 +203,11 @@ func TestOutgoingCallsPresentTheCurrentSVID(t *testing.T) {
 	}
 	w.clock.Advance(2 * time.Hour)
 	if got := get(c, url); got != "refused" {
-		t.Errorf("with an SVID that has expired: %s", got)
+		t.Errorf("with an SVID that has expired: %s, want refused", got)
 	}
 	foreign := testkit.Client(t, w.partner.Pool(), svid(w.partner, "spiffe://partner.example/shop"))
 	if got := get(foreign, url); got != "refused" {
-		t.Errorf("a server of another trust domain is verified: %s", got)
+		t.Errorf("a server of another trust domain is verified: %s, want refused", got)
 	}
 }
 
@@ -230,7 +230,7 @@ func TestOutgoingCallsGoOnDuringRenewals(t *testing.T) {
 		all.Go(func() {
 			for ctx.Err() == nil {
 				if got := get(c, url); got != "200 billing" {
-					t.Errorf("during a renewal: %s", got)
+					t.Errorf("during a renewal: %s, want 200 billing", got)
 				}
 				calls.Add(1)
 			}

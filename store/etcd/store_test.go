@@ -47,7 +47,7 @@ func FuzzReadReport(f *testing.F) {
 	f.Add("a", []byte(`{"node":"a","number":1,"at":"2026-11-29T12:00:00Z"}`))
 	f.Fuzz(func(t *testing.T, node string, data []byte) {
 		if r := readReport(node, data); r.Node != node {
-			t.Errorf("the report under %q is of %q", node, r.Node)
+			t.Errorf("the report under %q is of %q, want %q", node, r.Node, node)
 		}
 	})
 }

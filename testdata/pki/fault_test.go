@@ -118,7 +118,7 @@ func TestSubject(t *testing.T) {
 		got = append(got, set[0].Value.(string))
 	}
 	if text := strings.Join(got, ","); text != "Acme,Staff,alice" {
-		t.Errorf("subject of alice in the order of DER: %s", text)
+		t.Errorf("subject of alice in the order of DER: %s, want Acme,Staff,alice", text)
 	}
 }
 

@@ -105,10 +105,10 @@ func TestLists(t *testing.T) {
 		}
 	}
 	if got := verify(t, certificates(t, "partner"), []string{"client-ca"}, nil); got != reason.UnknownAuthority {
-		t.Errorf("partner under client-ca: refused as %q", got)
+		t.Errorf("partner under client-ca: refused as %q, want %q", got, reason.UnknownAuthority)
 	}
 	if got := verify(t, certificates(t, "partner"), []string{"client-ca", "partner-ca"}, []string{"client-ca.crl", "partner-ca.crl"}); got != "" {
-		t.Errorf("partner under both: refused as %q", got)
+		t.Errorf("partner under both: refused as %q, want none", got)
 	}
 }
 

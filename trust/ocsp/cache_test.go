@@ -90,7 +90,7 @@ func TestFailuresAreKeptForAWhile(t *testing.T) {
 	w.clock.forward(29 * time.Second)
 	_, until, _ := w.status(t)
 	if left := until.Sub(w.clock.now()); left != time.Second {
-		t.Errorf("the failure holds for %v", left)
+		t.Errorf("the failure holds for %v, want %v", left, time.Second)
 	}
 	w.responder.wantQueries(t, 1)
 	w.responder.answer(w.reply())
@@ -156,7 +156,7 @@ func TestBreaker(t *testing.T) {
 		t.Helper()
 		status, _, err := w.of(t, p)
 		if status != trust.StatusUnknown {
-			t.Fatalf("got %d", status)
+			t.Fatalf("got %d, want %d", status, trust.StatusUnknown)
 		}
 		return err.Error()
 	}

@@ -214,7 +214,7 @@ func TestCallerThatCannotWait(t *testing.T) {
 	w.responder.wantQueries(t, 1)
 	// A caller whose deadline has passed still gets the cached status.
 	if status, _, _ := w.client.Status(ctx, w.leaf.Cert, w.ca.Cert); status != trust.StatusGood {
-		t.Errorf("got %d", status)
+		t.Errorf("got %d, want %d", status, trust.StatusGood)
 	}
 	other := w.ca.Leaf("bob")
 	if status, _, err := w.client.Status(ctx, other.Cert, w.ca.Cert); status != trust.StatusUnknown || err == nil {

@@ -15,7 +15,7 @@ func TestPasswords(t *testing.T) {
 		"": fakeauth.Unknown, "password": fakeauth.Unknown, "xxj31ZMTZzkVB": fakeauth.Unknown, "$2y$05$x": fakeauth.Unknown, "$apr1$abcdefgh": fakeauth.Unknown, "$apr1$abcdefghi$x": fakeauth.Unknown,
 	} {
 		if got := fakeauth.Check(hash); got != want {
-			t.Errorf("%q: %v", hash, got)
+			t.Errorf("%q: %v, want %v", hash, got, want)
 		}
 	}
 }
