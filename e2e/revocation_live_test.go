@@ -150,7 +150,7 @@ func TestRevocationClosesOpenConnections(t *testing.T) { // not parallel: the li
 	if err := l.server.Reload(); err != nil {
 		t.Fatal(err)
 	}
-	limit := time.After(time.Until(start.Add(2 * time.Second))) // the limit is 1 s; the rest is for busy machines
+	limit := time.After(time.Until(start.Add(10 * time.Second))) // the limit is 1 s, which package ports tests; the rest is for busy machines
 	for _, o := range alices {
 		select {
 		case at := <-o.ended:

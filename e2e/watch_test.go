@@ -217,29 +217,57 @@ func TestHalfWrittenChainIsNotLoaded(t *testing.T) {
 	s.put("server-key.pem", string(first.KeyPEM()))
 	l := s.start(mtlsguard.Options{})
 	addr := strings.TrimPrefix(l.url("public", ""), "https://")
-	again := testpki.Make(sub, first.Key, &x509.Certificate{
-		Subject: first.Cert.Subject, KeyUsage: first.Cert.KeyUsage, ExtKeyUsage: first.Cert.ExtKeyUsage, DNSNames: first.Cert.DNSNames, IPAddresses: first.Cert.IPAddresses,
-	})
-	var written atomic.Bool
+	presented := func() (*x509.Certificate, error) {
+		c, err := tls.Dial("tcp", addr, &tls.Config{RootCAs: s.serve.Pool(), ServerName: "localhost"})
+		if err != nil {
+			return nil, err
+		}
+		defer c.Close()
+		return c.ConnectionState().PeerCertificates[0], nil
+	}
+	for tries := 1; ; tries++ {
+		again := testpki.Make(sub, first.Key, &x509.Certificate{
+			Subject: first.Cert.Subject, KeyUsage: first.Cert.KeyUsage, ExtKeyUsage: first.Cert.ExtKeyUsage, DNSNames: first.Cert.DNSNames, IPAddresses: first.Cert.IPAddresses,
+		})
+		written := writeBlocks(t, s.path("server.pem"), string(again.CertPEM()))
+		var refused error
+		testkit.Eventually(t, "the new certificate", func() bool {
+			now, err := presented()
+			refused = err
+			return err != nil || now.Equal(again.Cert)
+		})
+		inTime := <-written
+		if refused == nil {
+			return
+		}
+		if inTime || tries == 20 {
+			t.Fatalf("a client was refused: %v", refused)
+		}
+		testkit.Eventually(t, "the whole chain", func() bool { now, err := presented(); return err == nil && now.Equal(again.Cert) })
+	}
+}
+
+// writeBlocks writes a file in place, a certificate every 300 ms. It sends whether each was written so
+// soon that the watcher cannot have taken the ones before for the whole.
+func writeBlocks(t *testing.T, path, content string) <-chan bool {
+	t.Helper()
+	written := make(chan bool, 1)
 	go func() {
-		defer written.Store(true)
-		f, err := os.OpenFile(s.path("server.pem"), os.O_WRONLY|os.O_TRUNC, 0)
+		inTime := true
+		defer func() { written <- inTime }()
+		last := time.Now()
+		f, err := os.OpenFile(path, os.O_WRONLY|os.O_TRUNC, 0)
 		if err != nil {
 			t.Error(err)
 			return
 		}
 		defer f.Close()
-		for _, block := range strings.SplitAfter(string(again.CertPEM()), "-----END CERTIFICATE-----\n") {
+		for _, block := range strings.SplitAfter(content, "-----END CERTIFICATE-----\n") {
 			f.WriteString(block)
+			inTime = inTime && time.Since(last) < 1400*time.Millisecond
+			last = time.Now()
 			time.Sleep(300 * time.Millisecond)
 		}
 	}()
-	testkit.Eventually(t, "the new certificate", func() bool {
-		c, err := tls.Dial("tcp", addr, &tls.Config{RootCAs: s.serve.Pool(), ServerName: "localhost"})
-		if err != nil {
-			t.Fatalf("a client was refused: %v", err)
-		}
-		defer c.Close()
-		return written.Load() && c.ConnectionState().PeerCertificates[0].Equal(again.Cert)
-	})
+	return written
 }

@@ -57,11 +57,14 @@ func TestSilentClientsLeaveNothingBehind(t *testing.T) {
 		return
 	}
 	c, e := config(t, ports.Require)
-	c.Limits.Handshake = 300 * time.Millisecond
+	c.Limits.Handshake = patience
 	p := serving(t, c)
 	admitted(t, p, clientConfig(alice)).Close() // the port has all its goroutines now
 	testkit.Eventually(t, "the first connection ends", func() bool { return p.ConnCount() == 0 })
 	before := runtime.NumGoroutine()
+	short := c
+	short.Limits.Handshake = 300 * time.Millisecond
+	reconfigure(t, p, short)
 	start := time.Now()
 	var clients []net.Conn
 	for range 20 {
@@ -73,7 +76,7 @@ func TestSilentClientsLeaveNothingBehind(t *testing.T) {
 			t.Fatal("a silent client is still there")
 		}
 	}
-	if d := time.Since(start); d > 5*time.Second {
+	if d := time.Since(start); d > patience/2 { // on a busy machine
 		t.Errorf("the connections ended after %v", d)
 	}
 	for _, c := range clients {
@@ -82,6 +85,7 @@ func TestSilentClientsLeaveNothingBehind(t *testing.T) {
 	testkit.Eventually(t, "every slot is free", func() bool { return p.ConnCount() == 0 })
 	testkit.Eventually(t, "the goroutines end", func() bool { return runtime.NumGoroutine() <= before+2 })
 	testkit.Eventually(t, "every handshake is reported", func() bool { return e.count(reason.Timeout) == 60 })
+	reconfigure(t, p, c)
 	admitted(t, p, clientConfig(alice))
 }
 

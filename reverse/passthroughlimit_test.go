@@ -18,7 +18,7 @@ import (
 )
 
 // openSilent opens n connections from an address, and writes data on each.
-func openSilent(tb testing.TB, addr, from string, n int, data []byte) {
+func openSilent(tb testing.TB, addr, from string, n int, data []byte) (out []net.Conn) {
 	tb.Helper()
 	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}, Timeout: patience}
 	var all sync.WaitGroup
@@ -29,8 +29,10 @@ func openSilent(tb testing.TB, addr, from string, n int, data []byte) {
 		}
 		tb.Cleanup(func() { c.Close() })
 		all.Go(func() { c.Write(data) })
+		out = append(out, c)
 	}
 	all.Wait()
+	return out
 }
 
 func passthroughLimits(limits ports.Limits) dmzOption {
@@ -69,15 +71,15 @@ func TestSilentConnectionsDelayNoPassthrough(t *testing.T) {
 // Covers K12.
 func TestPassthroughIsLimitedByAddress(t *testing.T) {
 	t.Parallel()
-	d := newDMZ(t, passthroughLimits(ports.Limits{PerIP: 3, Handshake: time.Second}))
+	d := newDMZ(t, passthroughLimits(ports.Limits{PerIP: 3, Handshake: 2 * patience})) // by then no connection ends by itself
 	h := newGuard(t).Handler(echo)
 	s := startConnected(t, d.serverConfig(t, orders, h, "orders"))
 	addr, _ := servePassthrough(t, d, s, h)
-	openSilent(t, addr, "127.0.1.1", 3, nil)
+	silent := openSilent(t, addr, "127.0.1.1", 3, nil)
 	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 1, 1)}, Timeout: patience}
 	c := must[net.Conn](t)(dialer.Dial("tcp", addr))
 	defer c.Close()
-	c.SetDeadline(time.Now().Add(500 * time.Millisecond))
+	c.SetDeadline(time.Now().Add(patience))
 	if _, err := io.ReadAll(c); err != nil && !strings.Contains(err.Error(), "reset") {
 		t.Errorf("the connection above the limit ended with %v, want an end at once", err)
 	}
@@ -85,6 +87,9 @@ func TestPassthroughIsLimitedByAddress(t *testing.T) {
 		t.Errorf("the reason is %q, want %q", why, reason.Limit)
 	}
 	newClient(t, addr, alice, true).get("/x").want(t, 200, "") // another address
+	for _, c := range silent {
+		c.Close()
+	}
 	testkit.Eventually(t, "the address to be served again", func() bool {
 		c, err := tls.DialWithDialer(&dialer, "tcp", addr, clientConfig(alice))
 		if err != nil {

@@ -160,6 +160,7 @@ func TestStalledSourceIsGivenUp(t *testing.T) {
 	if _, err := k.Add(t.Context(), stalled); err == nil || !strings.Contains(err.Error(), "users.yaml of generation 1: nothing came for 50ms") {
 		t.Error(err)
 	}
+	source.SetStallTimeout(30 * time.Second)
 	if _, err := k.Add(t.Context(), g); err != nil {
 		t.Errorf("afterwards: %v", err)
 	}

@@ -45,6 +45,7 @@ function find({ role, name }) {
 async function copy() {
   if (!shadow) {
     const context = await browser.newContext({ ...contextOptions(look), javaScriptEnabled: true });
+    context.setDefaultTimeout(patience);
     shadow = await context.newPage();
     await shadow.route("**/*.js", (route) => route.fulfill({ contentType: "text/javascript", body: "" }));
   }
@@ -96,6 +97,7 @@ const commands = {
     shadow = undefined;
     context = await browser.newContext(contextOptions(view));
     look = view;
+    context.setDefaultTimeout(patience);
     page = await context.newPage();
     complaints = [];
     watch(page);

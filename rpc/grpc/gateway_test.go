@@ -63,7 +63,7 @@ func TestCallsThroughAGateway(t *testing.T) {
 	s.clock.Set(s.alice.Cert.NotAfter.Add(time.Minute))
 	_, err = receive(stream)
 	wants(t, err, codes.PermissionDenied, "The client certificate ")
-	if took := time.Since(start); took > 5*time.Second {
+	if took := time.Since(start); took > 10*time.Second { // a second, and a busy machine
 		t.Errorf("after %v", took)
 	}
 	_, err = say(as(s.alice), cc, "hello") // over the same connection: it is the gateway's

@@ -155,7 +155,7 @@ func TestStreamEndsWhenItsCallerMayNotCallAnyMore(t *testing.T) {
 				for err == nil {
 					_, err = receive(stream)
 				}
-				if took := time.Since(start); took > 3*time.Second {
+				if took := time.Since(start); took > 10*time.Second { // a second, and a busy machine
 					t.Errorf("after %v", took)
 				}
 				wants(t, err, codes.PermissionDenied, string(row.reason)+", reference ")
@@ -226,7 +226,7 @@ func TestFirstMessageHasADeadline(t *testing.T) {
 	start := time.Now()
 	_, err := receive(stream)
 	wants(t, err, codes.Canceled, "")
-	if took := time.Since(start); took > 5*time.Second {
+	if took := time.Since(start); took > 20*time.Second { // three seconds, and a busy machine
 		t.Errorf("after %v", took)
 	}
 	if o := s.last(); o.Port != "" {
