@@ -80,8 +80,10 @@ func (p *pool) markSuspect(origin string, began int64) {
 	}
 }
 
-// hasSuspect reports whether the pool's suspect is still silent. net/http has sent a ping
-// after the failed call, so a live peer would have answered.
+// hasSuspect reports whether the pool's suspect is still silent. After the first call that
+// fails net/http sends a ping, which a live peer answers. It sends no other until the peer
+// answers a call: if calls only fail for suspectAfter, a live connection is suspect too. Then
+// the next call dials, and those in progress continue.
 func (p *pool) hasSuspect() bool {
 	s := p.suspect.Load()
 	if s == nil {
