@@ -63,7 +63,7 @@ func TestPageWithoutGuardRefuses(t *testing.T) {
 		w := httptest.NewRecorder()
 		page.Handler().ServeHTTP(w, httptest.NewRequest("GET", path, nil))
 		if w.Code != 500 || !strings.Contains(w.Body.String(), "no guard") {
-			t.Errorf("%s: %d %s", path, w.Code, w.Body)
+			t.Errorf("%s: got %d %s, want 500 without a guard", path, w.Code, w.Body)
 		}
 	}
 }
@@ -77,11 +77,11 @@ func TestEveryAnswerHasTheHeaders(t *testing.T) {
 	for _, path := range append(reads, "/nothing", "/refusals/none", "/api/v1/refusals/none") {
 		h := s.do(alice, "GET", "admin", path, "").Header
 		if got := h.Get("Content-Security-Policy"); !strings.HasPrefix(got, "default-src 'none'; ") || !strings.Contains(got, "trusted-types 'none'") {
-			t.Errorf("%s: %q", path, got)
+			t.Errorf("%s: the Content-Security-Policy is %q", path, got)
 		}
 		for name, want := range map[string]string{"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "Cross-Origin-Resource-Policy": "same-origin", "Cross-Origin-Opener-Policy": "same-origin"} {
 			if h.Get(name) != want {
-				t.Errorf("%s: %s: %q", path, name, h.Get(name))
+				t.Errorf("%s: %s: got %q, want %q", path, name, h.Get(name), want)
 			}
 		}
 		if got := h.Get("Cache-Control"); got != "no-store" && !strings.HasPrefix(path, "/static/") {
@@ -112,10 +112,10 @@ func TestRequestsOfOtherSitesAreRefused(t *testing.T) {
 	} {
 		got := s.do(alice, "POST", "admin", "/api/v1/explain", `{"port":"internal"}`, row.header, row.value)
 		if got.StatusCode != row.want {
-			t.Errorf("%s: %s: %s", row.header, row.value, got.Status)
+			t.Errorf("%s: %s: got %s, want %d", row.header, row.value, got.Status, row.want)
 		}
 		if row.want == 403 && got.Header.Get("Content-Type") != "application/problem+json" {
-			t.Errorf("%s: %s", row.value, got.Header.Get("Content-Type"))
+			t.Errorf("%s: the refusal is %s, want a problem document", row.value, got.Header.Get("Content-Type"))
 		}
 	}
 }

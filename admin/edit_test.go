@@ -44,23 +44,23 @@ func TestMappingsAreEdited(t *testing.T) {
 	body, _ := json.Marshal(map[string]any{"user": "newcomer", "certificate_pem": string(pairOf(t, "stranger").CertPEM()), "by": "spki"})
 	dry := decode[edited](s, s.do(alice, "POST", "admin", "/api/v1/mappings?dry_run=1", string(body), "If-Match", etag))
 	if dry.Written || dry.ETag != etag || !strings.Contains(dry.Line, "newcomer") || s.users() != siteUsers {
-		t.Errorf("%+v", dry)
+		t.Errorf("a dry run returned %+v, or wrote", dry)
 	}
 	added := decode[edited](s, s.do(alice, "POST", "admin", "/api/v1/mappings", string(body), "If-Match", etag))
 	if !added.Written || added.Generation != 2 || added.ETag == etag || !strings.Contains(s.users(), "newcomer") {
-		t.Errorf("%+v", added)
+		t.Errorf("got %+v, want newcomer in generation 2", added)
 	}
 	// The page refuses the user for want of a rule on port admin: but the certificate has a user.
 	if got := s.do(stranger, "GET", "admin", "/", ""); !strings.Contains(got.body, "no-rule") {
-		t.Errorf("%s %s", got.Status, got.body)
+		t.Errorf("got %s %s, want no-rule", got.Status, got.body)
 	}
 	off := decode[edited](s, s.do(alice, "PATCH", "admin", "/api/v1/mappings/newcomer", `{"disabled":true}`, "If-Match", added.ETag))
 	if got := s.do(stranger, "GET", "admin", "/", ""); off.Generation != 3 || !strings.Contains(got.body, "unmapped") {
-		t.Errorf("%+v %s", off, got.body)
+		t.Errorf("got %+v %s, want generation 3 and unmapped", off, got.body)
 	}
 	ended := decode[edited](s, s.do(alice, "PATCH", "admin", "/api/v1/mappings/newcomer", `{"disabled":false,"not_after":"2026-01-31"}`, "If-Match", off.ETag))
 	if got := s.do(stranger, "GET", "admin", "/", ""); !strings.Contains(got.body, "mapping-expired") {
-		t.Errorf("%s", got.body)
+		t.Errorf("got %s, want mapping-expired", got.body)
 	}
 	removed := decode[edited](s, s.do(alice, "DELETE", "admin", "/api/v1/mappings/newcomer", "", "If-Match", ended.ETag))
 	if s.users() != siteUsers || removed.Generation != 5 || removed.ETag != etag {
@@ -110,7 +110,7 @@ func TestEditsThatAreRefused(t *testing.T) {
 	} {
 		got := s.do(row.client, row.method, "admin", "/api/v1/mappings"+row.path, row.body, "If-Match", row.match)
 		if got.StatusCode != row.status || !strings.Contains(got.body, row.detail) || strings.Contains(got.body, "--by") || !strings.HasPrefix(got.Header.Get("Content-Type"), "application/problem+json") {
-			t.Errorf("%s: %s %s", row.name, got.Status, got.body)
+			t.Errorf("%s: got %s %s, want %d %q", row.name, got.Status, got.body, row.status, row.detail)
 		}
 		if row.status == 412 && got.Header.Get("ETag") != etag {
 			t.Errorf("%s: the current ETag is missing", row.name)
@@ -121,7 +121,7 @@ func TestEditsThatAreRefused(t *testing.T) {
 	}
 	out := decode[edited](s, s.do(alice, "PATCH", "admin", "/api/v1/mappings/staff?lock_me_out=1&dry_run=1", `{"disabled":true}`, "If-Match", etag))
 	if out.Written {
-		t.Errorf("%+v", out)
+		t.Errorf("a dry run wrote: %+v", out)
 	}
 	s.put("policy.csv", "nonsense\n")
 	if got := s.do(alice, "PATCH", "admin", "/api/v1/mappings/old", `{"disabled":false}`, "If-Match", etag); got.StatusCode != 409 || !strings.Contains(got.body, "is written, and not in effect") || s.users() == siteUsers {

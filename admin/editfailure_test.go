@@ -30,11 +30,11 @@ func TestUsersThatCannotBeWritten(t *testing.T) {
 	etag := s.do(alice, "GET", "admin", "/api/v1/mappings", "").Header.Get("ETag")
 	got := s.do(alice, "PATCH", "admin", "/api/v1/mappings/old", `{"disabled":false}`, "If-Match", etag)
 	if got.StatusCode != 500 || !strings.Contains(got.body, "cannot be written") || got.Header.Get("ETag") != etag || s.server.Status().Generation != generation {
-		t.Errorf("%s %s", got.Status, got.body)
+		t.Errorf("got %s %s, want 500, and nothing changed", got.Status, got.body)
 	}
 	data, err := os.ReadFile(filepath.Join(s.dir, name))
 	if err != nil || string(data) != siteUsers {
-		t.Errorf("%v %s", err, data)
+		t.Errorf("got %v %s, want the users unchanged", err, data)
 	}
 	if got := s.do(alice, "PATCH", "admin", "/api/v1/mappings/old", `{"disabled":false}`, "If-Match", etag+`, "`+strings.Repeat("0", 64)+`"`); got.StatusCode != 422 {
 		t.Error(got.Status)

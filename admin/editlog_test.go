@@ -40,7 +40,7 @@ func (b *logBuffer) edits(tb testing.TB) (out []editLine) {
 	for line := range strings.Lines(text) {
 		var l editLine
 		if err := json.Unmarshal([]byte(line), &l); err != nil {
-			tb.Fatalf("%v: %s", err, line)
+			tb.Fatalf("the log line is not JSON: %v: %s", err, line)
 		}
 		if l.Event == "edit" {
 			out = append(out, l)
@@ -112,12 +112,12 @@ func TestEveryEditIsLogged(t *testing.T) {
 		}
 		if l.Outcome != outcome || l.Status != status || l.User != "alice" || l.Via != "tls" || l.Mapping != "staff" || l.Port != "admin" || l.Remote == "" ||
 			!strings.HasPrefix(l.What, row.what) || l.Note != row.note || !strings.Contains(l.Error, row.err) || (row.err == "") != (l.Error == "") {
-			t.Errorf("%s: %+v", row.name, l)
+			t.Errorf("%s: logged %+v, want %q by alice with the error %q", row.name, l, row.what, row.err)
 		}
 	}
 	s.do(alice, "POST", "admin", "/changes/reload", "", "Sec-Fetch-Site", "cross-site")
 	testkit.Eventually(t, "the request of another site is logged", func() bool { return len(s.log.edits(t)) > n })
 	if l := s.log.edits(t)[n]; len(s.log.edits(t)) != n+1 || l.What != "POST /changes/reload" || l.Error != "another site sent this request" || l.User != "alice" {
-		t.Errorf("%+v", l)
+		t.Errorf("logged %+v, want one refused request of another site", l)
 	}
 }

@@ -47,7 +47,7 @@ func TestEditsAtTheSameTime(t *testing.T) {
 			}
 		default:
 			other++
-			t.Errorf("%s %s", got.Status, got.body)
+			t.Errorf("got %s %s, want 200 or 412", got.Status, got.body)
 		}
 	})
 	if won != 1 || lost != editors-1 || other != 0 {
@@ -61,11 +61,11 @@ func TestEditsAtTheSameTime(t *testing.T) {
 				return
 			case http.StatusPreconditionFailed: // once more, after a look
 			default:
-				t.Errorf("%s %s", got.Status, got.body)
+				t.Errorf("got %s %s, want 200 or 412", got.Status, got.body)
 				return
 			}
 			if got := s.do(alice, "POST", "admin", "/api/v1/reload", ""); got.StatusCode != http.StatusOK {
-				t.Errorf("%s %s", got.Status, got.body)
+				t.Errorf("got %s %s, want 200", got.Status, got.body)
 			}
 		}
 		t.Errorf("editor %d never won", i)

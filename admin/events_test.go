@@ -96,7 +96,7 @@ func TestStreamSendsAFewRefusalsAtOnce(t *testing.T) {
 	}
 	_, next := s.stream(s.client("alice"), "Last-Event-ID", "0")
 	if got := next("refusal"); strings.Count(got, `"reference"`) != 10 || !strings.Contains(got, `"suppressed":20`) {
-		t.Errorf("%s", got)
+		t.Errorf("got %s, want 10 refusals and 20 suppressed", got)
 	}
 }
 

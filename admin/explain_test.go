@@ -56,18 +56,18 @@ func TestExplain(t *testing.T) {
 		got := s.do(alice, "POST", "admin", "/api/v1/explain", string(body))
 		x := decodeAny[explained](t, got.body)
 		if got.StatusCode != row.status || x.Allowed != row.allowed || x.Reason != row.reason {
-			t.Errorf("%s: %s %s", row.name, got.Status, got.body)
+			t.Errorf("%s: got %s %s, want %d, reason %q", row.name, got.Status, got.body, row.status, row.reason)
 		}
 		if d := decodeAny[problem](t, got.body); row.detail != "" && (!strings.Contains(d.Detail, row.detail) || got.Header.Get("Content-Type") != "application/problem+json") {
-			t.Errorf("%s: %s", row.name, got.body)
+			t.Errorf("%s: got %s, want a problem document with %q", row.name, got.body, row.detail)
 		}
 	}
 	in := decode[[]report.Inspection](s, s.do(alice, "POST", "admin", "/api/v1/inspect", pemOf("alice.pem")))
 	if len(in) != 1 || in[0].Cert.Subject != "CN=alice,OU=Staff,O=Acme" || len(in[0].Mappings) == 0 {
-		t.Errorf("%+v", in)
+		t.Errorf("got %+v, want alice's certificate with its mappings", in)
 	}
 	if got := s.do(alice, "POST", "admin", "/api/v1/inspect", pemOf("alice-key.pem")); got.StatusCode != 422 || !strings.Contains(got.body, "private key") {
-		t.Errorf("%s %s", got.Status, got.body)
+		t.Errorf("got %s %s, want 422 for a private key", got.Status, got.body)
 	}
 }
 

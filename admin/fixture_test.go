@@ -225,10 +225,10 @@ func (s *site) do(c *http.Client, method, port, path, body string, pairs ...stri
 func decode[T any](s *site, a *answer) (v T) {
 	s.Helper()
 	if a.StatusCode != http.StatusOK {
-		s.Fatalf("%s: %s", a.Status, a.body)
+		s.Fatalf("got %s: %s, want 200", a.Status, a.body)
 	}
 	if err := json.Unmarshal([]byte(a.body), &v); err != nil {
-		s.Fatalf("%v: %s", err, a.body)
+		s.Fatalf("the answer is not JSON: %v: %s", err, a.body)
 	}
 	return v
 }
@@ -237,7 +237,7 @@ func decode[T any](s *site, a *answer) (v T) {
 func decodeAny[T any](t testing.TB, text string) (v T) {
 	t.Helper()
 	if err := json.Unmarshal([]byte(text), &v); err != nil {
-		t.Fatalf("%v: %s", err, text)
+		t.Fatalf("the text is not JSON: %v: %s", err, text)
 	}
 	return v
 }

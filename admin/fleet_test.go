@@ -22,7 +22,7 @@ func TestEditsAreGenerationsOfTheFleet(t *testing.T) {
 	body, _ := json.Marshal(map[string]any{"user": "newcomer", "certificate_pem": string(pairOf(t, "stranger").CertPEM()), "by": "spki"})
 	dry := decode[edited](s, s.do(alice, "POST", "admin", "/api/v1/mappings?dry_run=1", string(body), "If-Match", etag))
 	if dry.Written || dry.ETag != etag || f.newest().Manifest.Number != 1 {
-		t.Errorf("%+v", dry)
+		t.Errorf("a dry run returned %+v, or committed a generation", dry)
 	}
 	added := decode[edited](s, s.do(alice, "POST", "admin", "/api/v1/mappings?note=CHG-1234", string(body), "If-Match", etag))
 	m := f.newest().Manifest
@@ -95,7 +95,7 @@ func TestEditsOfAFleetThatAreRefused(t *testing.T) {
 			}
 			got := s.do(alice, "PATCH", "admin", "/api/v1/mappings/old", `{"disabled":false}`, "If-Match", mapping.Header.Get("ETag"))
 			if got.StatusCode != x.status || !strings.Contains(got.body, x.want) || !strings.Contains(got.body, `"hint"`) {
-				t.Errorf("%s: %s", got.Status, got.body)
+				t.Errorf("got %s: %s, want %d %q with a hint", got.Status, got.body, x.status, x.want)
 			}
 			f.Break(nil)
 			if m := f.newest().Manifest; m.Author == "alice" {
@@ -113,6 +113,6 @@ func TestEditsOfAFleetThroughAnotherStore(t *testing.T) {
 	alice := s.client("alice")
 	etag := s.do(alice, "GET", "admin", "/api/v1/mappings", "").Header.Get("ETag")
 	if got := s.do(alice, "PATCH", "admin", "/api/v1/mappings/old", `{"disabled":false}`, "If-Match", etag); got.StatusCode != http.StatusOK || f.newest().Manifest.Author != "alice" {
-		t.Errorf("%s: %s", got.Status, got.body)
+		t.Errorf("got %s: %s, want 200 and a generation by alice", got.Status, got.body)
 	}
 }

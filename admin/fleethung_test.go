@@ -87,27 +87,27 @@ func TestPageAnswersWhileTheStoreHangs(t *testing.T) {
 	store.hang()
 	const waits = "the store of the fleet: context deadline exceeded"
 	if got := decode[admin.Fleet](s, s.do(alice, "GET", "admin", "/api/v1/fleet", "")); got.InEffect != 1 || len(got.Generations) != 1 || got.Error != waits {
-		t.Errorf("%+v", got)
+		t.Errorf("got %+v, want generation 1 and the store's silence as an error", got)
 	}
 	if got := s.do(alice, "GET", "admin", "/api/v1/fleet/1", ""); got.StatusCode != http.StatusServiceUnavailable || !strings.Contains(got.body, waits) {
-		t.Errorf("%s: %s", got.Status, got.body)
+		t.Errorf("got %s: %s, want 503", got.Status, got.body)
 	}
 	edit := func(etag string) *answer {
 		return s.do(alice, "PATCH", "admin", "/api/v1/mappings/old", `{"disabled":false}`, "If-Match", etag)
 	}
 	if got := edit(users); got.StatusCode != http.StatusServiceUnavailable || !strings.Contains(got.body, waits) || !strings.Contains(got.body, "whether generation 2 is committed") {
-		t.Errorf("%s: %s", got.Status, got.body)
+		t.Errorf("got %s: %s, want 503, and that generation 2 may be committed", got.Status, got.body)
 	}
 	if got := s.do(alice, "POST", "admin", "/api/v1/fleet/1/rollback", "", "If-Match", fleet); got.StatusCode != http.StatusServiceUnavailable || !strings.Contains(got.body, waits) {
-		t.Errorf("%s: %s", got.Status, got.body)
+		t.Errorf("got %s: %s, want 503", got.Status, got.body)
 	}
 	// Four questions are open now.
 	const full = "the store of the fleet has not answered earlier questions"
 	if got := edit(users); got.StatusCode != http.StatusServiceUnavailable || !strings.Contains(got.body, full) {
-		t.Errorf("%s: %s", got.Status, got.body)
+		t.Errorf("got %s: %s, want 503 at once", got.Status, got.body)
 	}
 	if got := s.do(alice, "GET", "admin", "/changes", ""); got.StatusCode != http.StatusOK || !strings.Contains(got.body, full) {
-		t.Errorf("%s: %s", got.Status, got.body)
+		t.Errorf("got %s: %s, want the page with the error", got.Status, got.body)
 	}
 	if got := s.do(s.client("alice"), "GET", "internal", "/orders/7", ""); got.body != "order" {
 		t.Errorf("a caller: %s %s, want order", got.Status, got.body)
@@ -121,6 +121,6 @@ func TestPageAnswersWhileTheStoreHangs(t *testing.T) {
 		t.Errorf("generation %d was committed after its time", n)
 	}
 	if got := s.do(alice, "DELETE", "admin", "/api/v1/mappings/old", "", "If-Match", users); got.StatusCode != http.StatusOK || f.newest().Manifest.Number != 2 {
-		t.Errorf("%s: %s", got.Status, got.body)
+		t.Errorf("got %s: %s, want 200 and generation 2", got.Status, got.body)
 	}
 }

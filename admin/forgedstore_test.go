@@ -66,10 +66,10 @@ func TestForgedHistoryIsRefused(t *testing.T) {
 			etag := s.do(alice, "GET", "admin", "/api/v1/fleet", "").Header.Get("ETag")
 			path := "/api/v1/fleet/" + string('0'+rune(x.number))
 			if got := s.do(alice, "POST", "admin", path+"/rollback", "", "If-Match", etag); got.StatusCode < 400 || !strings.Contains(got.body, x.want) {
-				t.Errorf("%s %s", got.Status, got.body)
+				t.Errorf("got %s %s, want a refusal with %q", got.Status, got.body, x.want)
 			}
 			if got := s.do(alice, "GET", "admin", x.hidden, ""); got.StatusCode != 503 || !strings.Contains(got.body, "is not the parent of") {
-				t.Errorf("%s %s", got.Status, got.body)
+				t.Errorf("got %s %s, want 503 for the wrong parent", got.Status, got.body)
 			}
 			if m := f.newest().Manifest; m.Number != 3 {
 				t.Errorf("generation %d was committed", m.Number)

@@ -39,7 +39,7 @@ func TestBodiesAreBounded(t *testing.T) {
 	for _, row := range [][2]string{{"POST", "/explain"}, {"POST", "/new-mapping"}, {"POST", "/mappings/old/edit"}, {"POST", "/mappings/old/rotate"}, {"POST", "/api/v1/explain"}, {"POST", "/api/v1/inspect"}, {"POST", "/api/v1/mappings"}, {"PATCH", "/api/v1/mappings/old"}, {"POST", "/api/v1/mappings/old/rotate"}} {
 		got := s.do(alice, row[0], "admin", row[1], big, "Content-Type", bigKind)
 		if got.StatusCode != 413 && !strings.Contains(got.body, "more than 64 KiB") {
-			t.Errorf("%s %s: %s", row[0], row[1], got.Status)
+			t.Errorf("%s %s: got %s, want 413", row[0], row[1], got.Status)
 		}
 	}
 }
@@ -67,12 +67,12 @@ func TestUnclearDryRunsAreRefused(t *testing.T) {
 	etag := s.do(alice, "GET", "admin", "/api/v1/mappings", "").Header.Get("ETag")
 	for _, query := range []string{"dry_run=true", "dry_run", "dry_run=", "dry_run=0", "dry-run=1", "dryrun=1", "Dry_run=1", "a=1;dry_run=1", "dry_run=%31%", "dry_run=1&dry_run=0", "lock_me_out=yes&dry_run=1"} {
 		if got := s.do(alice, "PATCH", "admin", "/api/v1/mappings/old?"+query, `{"not_after":"2030-01-01"}`, "If-Match", etag); got.StatusCode != 422 && got.StatusCode != 400 {
-			t.Errorf("%s: %s %s", query, got.Status, got.body)
+			t.Errorf("%s: got %s %s, want 400 or 422", query, got.Status, got.body)
 		}
 	}
 	for _, row := range [][2]string{{"/api/v1/reload?dry_run=1", ""}, {"/changes/reload?dry_run=1", ""}, {"/api/v1/connections/1/close?dry_run=1", ""}, {"/connections/1/close?dry_run=1", ""}, {"/mappings/old/edit?dry_run=1", "what=enable&etag=" + strings.ReplaceAll(etag, `"`, "%22")}} {
 		if got := s.do(alice, "POST", "admin", row[0], row[1], "Content-Type", "application/x-www-form-urlencoded"); got.StatusCode != 422 {
-			t.Errorf("%s: %s %s", row[0], got.Status, got.body)
+			t.Errorf("%s: got %s %s, want 422", row[0], got.Status, got.body)
 		}
 	}
 	if got := s.server.Status().Generation; got != 1 || s.users() != siteUsers {
@@ -80,7 +80,7 @@ func TestUnclearDryRunsAreRefused(t *testing.T) {
 	}
 	for _, body := range []string{`{"disabled":true}{"disabled":false}`, `{"disabled":true} x`, `{"disabled":true}}`, `{"disabled":true}]`, `{"disabled":true},`} {
 		if got := s.do(alice, "PATCH", "admin", "/api/v1/mappings/old?dry_run=1", body, "If-Match", etag); got.StatusCode != 400 {
-			t.Errorf("%s: %s", body, got.Status)
+			t.Errorf("%s: got %s, want 400", body, got.Status)
 		}
 	}
 }
@@ -102,7 +102,7 @@ func TestEditorIsNotLockedOutSoon(t *testing.T) {
 		{"not_before": in(time.Minute)}, {"not_before": in(-time.Hour), "not_after": in(time.Minute)},
 	} {
 		if got := set(fields); got.StatusCode != 409 || !strings.Contains(got.body, "you would not be user alice") || s.users() != siteUsers {
-			t.Errorf("%v: %s %s", fields, got.Status, got.body)
+			t.Errorf("%v: got %s %s, want 409, and the users unchanged", fields, got.Status, got.body)
 		}
 	}
 	late := set(map[string]string{"not_after": in(25 * time.Hour)})
@@ -131,13 +131,13 @@ func TestTextsOfLinksAreEscaped(t *testing.T) {
 		for _, name := range strings.Fields(names) {
 			got := s.do(alice, "GET", "admin", path+"?"+name+"="+hostile+"&port=internal&path=/", "")
 			if strings.ContainsAny(got.body, "\u202e\x00") || strings.Contains(got.body, `"<script>`) || strings.Contains(got.body, `><script>`) {
-				t.Errorf("%s: %s: %s", path, name, got.body)
+				t.Errorf("%s: %s is not escaped: %s", path, name, got.body)
 			}
 		}
 	}
 	for _, path := range []string{"/ports/", "/mappings/", "/refusals/", "/static/", "/", "/api/v1/ports/", "/api/v1/mappings/", "/api/v1/refusals/", "/api/v1/"} {
 		if got := s.do(alice, "GET", "admin", path+"%E2%80%AE%3Cb%3E", ""); got.StatusCode != 404 || strings.ContainsAny(got.body, "\u202e") || strings.Contains(got.body, "<b>") {
-			t.Errorf("%s: %s %s", path, got.Status, got.body)
+			t.Errorf("%s: got %s %s, want 404 without the hostile name", path, got.Status, got.body)
 		}
 	}
 }

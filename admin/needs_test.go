@@ -39,7 +39,7 @@ func TestOverviewListsDisabledMappingsThatAreCalled(t *testing.T) {
 		t.Error(page)
 	}
 	if list := decode[[]admin.Refusal](s, s.do(alice, "GET", "admin", "/api/v1/refusals", "")); len(list) != 2 || list[0].Mapping != "gone" {
-		t.Errorf("%+v", list)
+		t.Errorf("got %+v, want two refusals, the first by mapping gone", list)
 	}
 	s.clock.Advance(25 * time.Hour)
 	if page := s.do(s.client("alice"), "GET", "admin", "/", "").body; strings.Contains(page, "still called") {

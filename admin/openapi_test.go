@@ -111,17 +111,17 @@ func checkAnswer(t *testing.T, s *site, doc object, c *http.Client, route, path,
 	got := s.do(c, method, "admin", path, body, pairs...)
 	schema := at(doc, "paths", pattern, strings.ToLower(method), "responses", "200", "content", "application/json", "schema")
 	if strings.Contains(path, "dry_run") && got.StatusCode != 200 {
-		t.Errorf("%s: %s %s", route, got.Status, got.body)
+		t.Errorf("%s: got %s %s, want 200", route, got.Status, got.body)
 	}
 	if got.StatusCode != 200 {
 		schema = at(doc, "components", "schemas", "Problem")
 	}
 	var v any
 	if err := json.Unmarshal([]byte(got.body), &v); err != nil {
-		t.Fatalf("%s: %v", route, err)
+		t.Fatalf("%s: the answer is not JSON: %v", route, err)
 	}
 	for _, why := range validate(doc, schema, v, "") {
-		t.Errorf("%s: %s", route, why)
+		t.Errorf("%s: the answer differs from the schema: %s", route, why)
 	}
 }
 

@@ -32,11 +32,11 @@ func TestReferenceLeadsToTheAnswer(t *testing.T) {
 		p := decodeAny[problem](t, res.body)
 		got := decode[admin.Refusal](s, s.do(alice, "GET", "admin", "/api/v1/refusals/"+p.Reference, ""))
 		if string(got.Reason) != row.reason || got.Stage != row.stage || got.Path != row.path || got.Port != "internal" || got.Fingerprint == "" || got.Remote == "" {
-			t.Errorf("%s: %+v", row.as, got)
+			t.Errorf("%s: got %+v, want reason %q at stage %q", row.as, got, row.reason, row.stage)
 		}
 		x := decode[explained](s, s.do(alice, "POST", "admin", "/api/v1/explain", `{"reference":"`+p.Reference+`"}`))
 		if x.Reason != row.reason || x.Stage != row.stage {
-			t.Errorf("%s: %+v", row.as, x)
+			t.Errorf("%s: explain returned %+v, want reason %q at stage %q", row.as, x, row.reason, row.stage)
 		}
 		hints := ""
 		for _, h := range x.Hints {
@@ -70,11 +70,11 @@ func TestRefusedHandshakeIsListed(t *testing.T) {
 	})
 	r := all[0]
 	if r.Stage != "handshake" || r.Reason != "unknown-authority" || !strings.HasPrefix(r.Reference, "handshake-") || r.Subject == "" {
-		t.Errorf("%+v", r)
+		t.Errorf("got %+v, want a refused handshake with its subject", r)
 	}
 	x := decode[explained](s, s.do(alice, "POST", "admin", "/api/v1/explain", `{"reference":"`+r.Reference+`"}`))
 	if x.Stage != "handshake" || x.Reason != string(r.Reason) {
-		t.Errorf("%+v", x)
+		t.Errorf("explain returned %+v, want the reason of the handshake", x)
 	}
 }
 
@@ -89,7 +89,7 @@ func TestReferenceIsExplainedByTheCurrentConfiguration(t *testing.T) {
 	}
 	x := decode[explained](s, s.do(s.client("alice"), "POST", "admin", "/api/v1/explain", `{"reference":"`+p.Reference+`"}`))
 	if !x.Allowed || !strings.Contains(x.Verdict, "It was refused at generation 1; now it is generation 2") {
-		t.Errorf("%s", x.Verdict)
+		t.Errorf("got %s, want both generations in the verdict", x.Verdict)
 	}
 }
 
@@ -131,7 +131,7 @@ func TestRefusalsAreFilteredAndPaged(t *testing.T) {
 	for _, query := range []string{"?limit=0", "?limit=1001", "?limit=x", "?after=-1", "?reason=hunger", "?since=today"} {
 		got := s.do(alice, "GET", "admin", "/api/v1/refusals"+query, "")
 		if got.StatusCode != 422 || got.Header.Get("Content-Type") != "application/problem+json" {
-			t.Errorf("%s: %s", query, got.Status)
+			t.Errorf("%s: got %s, want 422 with a problem document", query, got.Status)
 		}
 	}
 	series := decode[admin.SeriesReport](s, s.do(alice, "GET", "admin", "/api/v1/series?minutes=60", ""))

@@ -106,13 +106,13 @@ func TestMinutes(t *testing.T) {
 	m.add("a", reason.Denied, start.Add(20*time.Second))
 	m.add("a", reason.Denied, start.Add(59*time.Minute))
 	if total, values := sum(start.Add(59*time.Minute), 60, 1); total != 3 || len(values) != 60 || values[0] != 2 || values[59] != 1 {
-		t.Errorf("%d %v", total, values)
+		t.Errorf("got %d %v, want 3 in 60 minutes, 2 in the first and 1 in the last", total, values)
 	}
 	if total, _ := sum(start.Add(60*time.Minute), 60, 1); total != 1 {
 		t.Errorf("%d after an hour", total)
 	}
 	if total, values := sum(start.Add(59*time.Minute), minutesKept, 15); total != 3 || len(values) != 96 {
-		t.Errorf("%d %v", total, values)
+		t.Errorf("got %d %v, want 3 in 96 values", total, values)
 	}
 	m.add("a", reason.Denied, start.Add(-time.Hour)) // the clock is set back
 	if total, _ := sum(start.Add(59*time.Minute), minutesKept, 1); total != 4 {
@@ -139,7 +139,7 @@ func TestLastSeen(t *testing.T) {
 	}
 	// The last call with m5 is that of i = 996 … 999: (999+6)%200 is 5.
 	if last, _, ok := l.of("m5"); !ok || last.at != 1999 || last.port != "internal" || last.user != "u" {
-		t.Errorf("%+v %t", last, ok)
+		t.Errorf("got %+v %t, want the last call with m5", last, ok)
 	}
 	if _, _, ok := l.of("other"); ok {
 		t.Error("a mapping that was not used was seen")
@@ -156,7 +156,7 @@ func TestLastSeen(t *testing.T) {
 		for _, name := range []string{"a-2026", "b-2026"} {
 			l.mark(&identity.Identity{MappingID: name, Port: "internal", User: name})
 			if last, _, ok := l.of(name); !ok || last.at != int64(3000+i) || last.user != name {
-				t.Errorf("%s: %+v %t", name, last, ok)
+				t.Errorf("%s: got %+v %t, want its last call", name, last, ok)
 			}
 		}
 	}
@@ -222,7 +222,7 @@ func FuzzReadCertificates(f *testing.F) {
 			t.Error("a key was accepted")
 		}
 		if err != nil && asFailure(err).Status != http.StatusUnprocessableEntity {
-			t.Errorf("%v", err)
+			t.Errorf("got %v, want 422", err)
 		}
 	})
 }

@@ -21,11 +21,11 @@ func TestFleetIsRolledBack(t *testing.T) {
 	got := s.do(alice, "GET", "admin", "/api/v1/fleet", "")
 	fleet := decode[admin.Fleet](s, got)
 	if fleet.Name != "orders" || fleet.InEffect != 2 || len(fleet.Generations) != 2 || fleet.Generations[0].Author != "bob" || fleet.Generations[0].Note != "by bob" {
-		t.Errorf("%+v", fleet)
+		t.Errorf("got %+v, want the two generations of orders, the newest by bob", fleet)
 	}
 	change := decode[admin.FleetChange](s, s.do(alice, "GET", "admin", "/api/v1/fleet/2", ""))
 	if !change.Trusted || len(change.Files) != 2 || !strings.Contains(change.Files[1].Items[0].New, "eve") {
-		t.Errorf("%+v", change)
+		t.Errorf("got %+v, want two changed files, and eve in the second", change)
 	}
 	etag := got.Header.Get("ETag")
 	for name, x := range map[string]struct {
@@ -39,7 +39,7 @@ func TestFleetIsRolledBack(t *testing.T) {
 		"to no number":               {"/api/v1/fleet/01/rollback", etag, 404},
 	} {
 		if got := s.do(alice, "POST", "admin", x.path, "", "If-Match", x.match); got.StatusCode != x.status {
-			t.Errorf("%s: %s %s", name, got.Status, got.body)
+			t.Errorf("%s: got %s %s, want %d", name, got.Status, got.body, x.status)
 		}
 	}
 	if got := s.do(alice, "POST", "admin", "/api/v1/fleet/1/rollback", "", "If-Match", etag, "If-Match", `"`+strings.Repeat("0", 64)+`"`); got.StatusCode != 422 {
@@ -53,7 +53,7 @@ func TestFleetIsRolledBack(t *testing.T) {
 	}
 	page := s.do(alice, "GET", "admin", "/changes/1", "")
 	if !strings.Contains(page.body, "/changes/1/rollback") || !strings.Contains(s.do(alice, "GET", "admin", "/changes/2", "").body, "eve") {
-		t.Errorf("%s %s", page.Status, page.body)
+		t.Errorf("got %s %s, want a button for the rollback, and eve in the newest change", page.Status, page.body)
 	}
 	form := url.Values{"etag": {etag}, "note": {"CHG-7"}}.Encode()
 	s.do(alice, "POST", "admin", "/changes/1/rollback", form, "Content-Type", "application/x-www-form-urlencoded", "Sec-Fetch-Site", "same-origin")
@@ -78,13 +78,13 @@ func TestRollbacksThatAreRefused(t *testing.T) {
 	alice := s.client("alice")
 	etag := s.do(alice, "GET", "admin", "/api/v1/fleet", "").Header.Get("ETag")
 	if got := s.do(alice, "POST", "admin", "/api/v1/fleet/2/rollback", "", "If-Match", etag); got.StatusCode != 409 || !strings.Contains(got.body, "lock_me_out=1") {
-		t.Errorf("%s %s", got.Status, got.body)
+		t.Errorf("got %s %s, want 409 with lock_me_out=1", got.Status, got.body)
 	}
 	forged := newFleet(t) // by another key
 	forged.push("eve", "users.yaml", siteUsers+"# eve\n")
 	other := f.site(f, f.signed(), editing, func(c *admin.Config) { c.Signer, c.Store = f.key, forged })
 	if got := other.do(other.client("alice"), "POST", "admin", "/api/v1/fleet/2/rollback", "", "If-Match", etag); got.StatusCode != 422 || !strings.Contains(got.body, "no signature") {
-		t.Errorf("%s %s", got.Status, got.body)
+		t.Errorf("got %s %s, want 422 without a signature", got.Status, got.body)
 	}
 	if got := f.newest().Manifest.Number; got != 3 {
 		t.Errorf("generation %d was committed", got)

@@ -72,17 +72,17 @@ func TestRotation(t *testing.T) {
 	body, _ := json.Marshal(map[string]string{"certificate_pem": string(p.next.CertPEM())})
 	dry := decode[admin.Edited](p.site, p.do(p.alice, "POST", "admin", "/api/v1/mappings/partner/rotate?dry_run=1", string(body), "If-Match", etag))
 	if dry.Written || p.users() != before || len(dry.Outcomes) != 3 {
-		t.Errorf("%+v", dry)
+		t.Errorf("a dry run returned %+v, or wrote; want three outcomes", dry)
 	}
 	for _, o := range dry.Outcomes {
 		if o.Reason != "" || o.Before.Reason != "unmapped" || o.After.User != "partner" {
-			t.Errorf("%+v", o)
+			t.Errorf("got %+v, want partner by the new certificate", o)
 		}
 	}
 	out := decode[admin.Edited](p.site, p.do(p.alice, "POST", "admin", "/api/v1/mappings/partner/rotate", string(body), "If-Match", etag))
 	name := "partner-" + p.next.Cert.NotBefore.UTC().Format("2006")
 	if !out.Written || out.Generation != 3 || out.ETag == etag || len(out.Added) != 2 || len(out.Removed) != 1 {
-		t.Errorf("%+v", out)
+		t.Errorf("got %+v, want generation 3 with two mappings in place of one", out)
 	}
 	if m := p.mapping("partner"); m.NotAfter != p.old.Cert.NotAfter.UTC().Format(time.RFC3339) || !m.InForce {
 		t.Errorf("the old mapping: %+v, want its end with the certificate, %s", m, p.old.Cert.NotAfter)
@@ -92,7 +92,7 @@ func TestRotation(t *testing.T) {
 	}
 	for _, pair := range []*testpki.Pair{p.old, p.next} {
 		if got := p.do(p.as(pair), "GET", "internal", "/orders/7", ""); got.StatusCode != 200 {
-			t.Errorf("%s %s", got.Status, got.body)
+			t.Errorf("got %s %s, want 200", got.Status, got.body)
 		}
 	}
 	if p.mapping(name).FirstSeen == "" {
@@ -138,7 +138,7 @@ func TestRotationsThatAreRefused(t *testing.T) {
 		body, _ := json.Marshal(row.body)
 		got := p.do(row.client, "POST", "admin", "/api/v1/mappings/"+row.id+"/rotate", string(body), "If-Match", row.match)
 		if got.StatusCode != row.status || !strings.Contains(got.body, row.detail) || !strings.HasPrefix(got.Header.Get("Content-Type"), "application/problem+json") {
-			t.Errorf("%s: %s %s", row.name, got.Status, got.body)
+			t.Errorf("%s: got %s %s, want %d %q", row.name, got.Status, got.body, row.status, row.detail)
 		}
 		if p.users() != before {
 			t.Fatalf("%s: the users were changed:\n%s", row.name, p.users())

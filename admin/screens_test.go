@@ -36,7 +36,7 @@ func TestScreensShowTheServer(t *testing.T) {
 	} {
 		got := s.do(alice, "GET", "admin", path, "")
 		if got.StatusCode != http.StatusOK || got.Header.Get("Content-Type") != "text/html; charset=utf-8" {
-			t.Errorf("%s: %s", path, got.Status)
+			t.Errorf("%s: got %s, want a page with 200", path, got.Status)
 		}
 		for _, want := range wants {
 			if !strings.Contains(got.body, want) {
@@ -46,12 +46,12 @@ func TestScreensShowTheServer(t *testing.T) {
 	}
 	for _, path := range []string{"/ports/none", "/mappings/none", "/refusals/none"} {
 		if got := s.do(alice, "GET", "admin", path, ""); got.StatusCode != 404 || !strings.Contains(got.body, "role=\"alert\"") {
-			t.Errorf("%s: %s", path, got.Status)
+			t.Errorf("%s: got %s, want 404 with an alert", path, got.Status)
 		}
 	}
 	list := decode[[]admin.Mapping](s, s.do(alice, "GET", "admin", "/api/v1/mappings", ""))
 	if len(list) != 2 || !list[0].InForce || list[1].InForce || list[0].LastSeen == nil || list[0].LastSeen.User != "alice" || list[1].LastSeen != nil {
-		t.Errorf("%+v", list)
+		t.Errorf("got %+v, want two mappings, the first in force and seen as alice", list)
 	}
 	for query, want := range map[string]string{
 		"?state=disabled": "old", "?state=seen": "staff", "?user=olaf": "old", "?user=alice": "staff", "?after=1": "old", "?limit=1": "staff", "?days=1": "", "?id=old": "old",
@@ -74,7 +74,7 @@ func TestFailedReloadIsShown(t *testing.T) {
 	s.put("policy.csv", sitePolicy+"p, user:bob, nowhere, GET, /, allow\n")
 	got := s.do(alice, "POST", "admin", "/api/v1/reload", "")
 	if got.StatusCode != 422 || !strings.Contains(got.body, "policy.csv") {
-		t.Errorf("%s %s", got.Status, got.body)
+		t.Errorf("got %s %s, want 422 with policy.csv", got.Status, got.body)
 	}
 	for _, path := range []string{"/", "/refusals", "/changes"} {
 		if page := s.do(alice, "GET", "admin", path, "").body; !strings.Contains(page, "The last reload failed") || !strings.Contains(page, "policy.csv:11") {
@@ -83,13 +83,13 @@ func TestFailedReloadIsShown(t *testing.T) {
 	}
 	s.put("policy.csv", sitePolicy)
 	if r := decode[admin.Reloaded](s, s.do(alice, "POST", "admin", "/api/v1/reload", "")); r.Generation != 2 {
-		t.Errorf("%+v", r)
+		t.Errorf("got %+v, want generation 2", r)
 	}
 	if page := s.do(alice, "GET", "admin", "/", "").body; strings.Contains(page, "The last reload failed") {
 		t.Error("the failure is still shown")
 	}
 	if changes := decode[admin.Changes](s, s.do(alice, "GET", "admin", "/api/v1/changes", "")); len(changes.Generations) != 2 || changes.Failed == nil || changes.Generations[0].Number != 2 {
-		t.Errorf("%+v", changes)
+		t.Errorf("got %+v, want two generations and the failed reload", changes)
 	}
 }
 
@@ -109,7 +109,7 @@ func TestOnlyEditorsClose(t *testing.T) {
 	}
 	c := find()
 	if c == nil || c.Port != "internal" || c.Mapping != "staff" || c.Certificate == nil || c.SPKI == "" {
-		t.Fatalf("%+v", c)
+		t.Fatalf("got %+v, want the connection of mapping staff on port internal", c)
 	}
 	path := "/api/v1/connections/" + itoa(c.ID) + "/close"
 	for _, row := range []struct {
@@ -117,7 +117,7 @@ func TestOnlyEditorsClose(t *testing.T) {
 		path   string
 	}{{carol, path}, {bob, path}, {carol, "/api/v1/reload"}, {carol, "/connections/" + itoa(c.ID) + "/close"}, {carol, "/changes/reload"}} {
 		if got := s.do(row.client, "POST", "admin", row.path, ""); got.StatusCode != 403 {
-			t.Errorf("%s: %s", row.path, got.Status)
+			t.Errorf("%s: got %s, want 403", row.path, got.Status)
 		}
 	}
 	for client, want := range map[*http.Client]bool{alice: true, carol: false} {
@@ -128,7 +128,7 @@ func TestOnlyEditorsClose(t *testing.T) {
 		}
 	}
 	if got := s.do(alice, "POST", "admin", path, ""); got.StatusCode != 200 {
-		t.Errorf("%s %s", got.Status, got.body)
+		t.Errorf("got %s %s, want 200", got.Status, got.body)
 	}
 	testkit.Eventually(t, "the connection is gone", func() bool { return find() == nil })
 	if got := s.do(alice, "POST", "admin", path, ""); got.StatusCode != 404 {
@@ -137,7 +137,7 @@ func TestOnlyEditorsClose(t *testing.T) {
 	noRedirect := s.client("alice")
 	noRedirect.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	if got := s.do(noRedirect, "POST", "admin", "/changes/reload", "", "Sec-Fetch-Site", "same-origin"); got.StatusCode != 303 || got.Header.Get("Location") != "/changes" {
-		t.Errorf("%s", got.Status)
+		t.Errorf("got %s, want 303 to /changes", got.Status)
 	}
 }
 
@@ -152,7 +152,7 @@ func TestOverviewListsWhatEnds(t *testing.T) {
 		t.Fatal(err)
 	}
 	if page := s.do(alice, "GET", "admin", "/", "").body; !strings.Contains(page, "mapping brief of user brief ends") || strings.Contains(page, "server certificate") {
-		t.Errorf("%s", page)
+		t.Errorf("the page names the wrong ends:\n%s", page)
 	}
 	s.clock.Set(time.Date(2123, 12, 20, 0, 0, 0, 0, time.UTC)) // twelve days before the certificates of testdata/pki end
 	page := s.do(s.client("alice"), "GET", "admin", "/", "").body
@@ -178,7 +178,7 @@ func TestKeptCertificatesShowTheirEnd(t *testing.T) {
 	alice := s.client("alice")
 	got := decode[[]admin.Mapping](s, s.do(alice, "GET", "admin", "/api/v1/mappings?days=30", ""))
 	if len(got) != 1 || got[0].ID != "partner" || got[0].KnownFrom != "kept" || got[0].CertificateNotAfter != ends.UTC().Format(time.RFC3339) {
-		t.Errorf("%+v", got)
+		t.Errorf("got %+v, want the mapping partner with the end of its certificate", got)
 	}
 	if page := s.do(alice, "GET", "admin", "/", "").body; !strings.Contains(page, "the certificate of mapping partner, user partner, ends") {
 		t.Error(page)
@@ -189,7 +189,7 @@ func TestConfigErrors(t *testing.T) {
 	t.Parallel()
 	for _, n := range []int{-1, 99, 10_001} {
 		if _, err := admin.New(admin.Config{Refusals: n}); err == nil || len(configerror.All(err)) != 1 {
-			t.Errorf("%d: %v", n, err)
+			t.Errorf("%d: got %v, want one error", n, err)
 		}
 	}
 }

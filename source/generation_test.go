@@ -165,7 +165,7 @@ func TestSignatures(t *testing.T) {
 		"with a signer that is none": {sign(g, key), source.Signers{[]byte("short")}, false},
 	} {
 		if err := x.signers.Check(x.g); (err == nil) != x.want || err != nil && !errors.Is(err, source.ErrSigner) {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("%s: got %v, want a trusted signature: %t", name, err, x.want)
 		}
 	}
 	ec, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

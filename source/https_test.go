@@ -165,7 +165,7 @@ func TestGenerationsOfOneSecondAreSeen(t *testing.T) {
 	age.Store(60)
 	for range 2 {
 		if have, err = s.Load(t.Context(), have); err != nil || have.Manifest.Number != 2 {
-			t.Errorf("%v", err)
+			t.Errorf("got %v, want generation 2", err)
 		}
 	}
 	if n := saved.Load(); n != 1 {
@@ -244,7 +244,7 @@ func TestOnlyHTTPSURLsAreTaken(t *testing.T) {
 	t.Parallel()
 	for _, address := range []string{"", "http://config.acme.example", "config.acme.example", "https://", "https://anna:secret@config.acme.example", "https://config.acme.example/?a", "https://config.acme.example/#a", "file:///etc"} {
 		if _, err := source.HTTPS(address, nil); err == nil || strings.Contains(err.Error(), "secret") {
-			t.Errorf("%q: %v", address, err)
+			t.Errorf("%q: got %v, want an error without the password", address, err)
 		}
 	}
 	s, err := source.HTTPS("https://localhost:1", nil)

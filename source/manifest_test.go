@@ -102,7 +102,7 @@ func FuzzParseManifest(f *testing.F) {
 		}
 		second, err := source.New(again, nil, nil)
 		if err != nil && len(again) <= source.MaxManifest {
-			t.Fatalf("%s: %v", again, err)
+			t.Fatalf("%s: the manifest cannot be read again: %v", again, err)
 		}
 		if err != nil {
 			return
@@ -128,7 +128,7 @@ func FuzzDecode(f *testing.F) {
 		}
 		again, err := source.Decode(g.Encode(), nil)
 		if err != nil || !again.Same(g) {
-			t.Errorf("%v", err)
+			t.Errorf("the generation cannot be read again, or is another: %v", err)
 		}
 	})
 }

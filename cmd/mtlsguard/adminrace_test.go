@@ -88,7 +88,7 @@ func TestCommandBesideTheAdminPage(t *testing.T) {
 		put(t, fmt.Sprintf("partner%d.pem", i), string(ca.Leaf(fmt.Sprint("partner", i)).CertPEM()))
 		all.Go(func() {
 			if code, out, errs := runLine(t, fmt.Sprintf("users add --config mtlsguard.yaml --cert partner%d.pem --user command%d", i, i)); code != exitYes {
-				t.Errorf("%d: %s%s", code, out, errs)
+				t.Errorf("got status %d: %s%s, want 0", code, out, errs)
 			}
 		})
 		body, err := json.Marshal(map[string]string{"user": fmt.Sprintf("page%d", i), "certificate_pem": string(ca.Leaf(fmt.Sprint("page", i)).CertPEM())})
@@ -103,7 +103,7 @@ func TestCommandBesideTheAdminPage(t *testing.T) {
 					return
 				case http.StatusPreconditionFailed: // the command was faster
 				default:
-					t.Errorf("%d %s", code, text)
+					t.Errorf("got %d %s, want 200 or 412", code, text)
 					return
 				}
 			}

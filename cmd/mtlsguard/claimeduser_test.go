@@ -18,11 +18,11 @@ func TestClaimedNameHidesNoLinesOfTheUser(t *testing.T) {
 	}
 	put(t, "server.log", text)
 	if x := explainRequest(t, []string{"--log", "server.log", "--user", "bob"}); x.Reason != "denied" || x.User != "bob" {
-		t.Errorf("%+v", x)
+		t.Errorf("got %+v, want bob, denied", x)
 	}
 	for _, user := range []string{"bob", "Default"} {
 		if x := explainRequest(t, []string{"--log", "server.log", "--reference", user}); x.Reason != "bad-credentials" || x.User != "" || x.Allowed || x.Log.Changed {
-			t.Errorf("%s: %+v", user, x)
+			t.Errorf("%s: got %+v, want bad-credentials without a user", user, x)
 		}
 	}
 }

@@ -65,7 +65,7 @@ func TestDemoHasAnAdminPage(t *testing.T) {
 		cmd.Env = append(os.Environ(), "HOME="+home)
 		answer, err := cmd.CombinedOutput()
 		if err != nil {
-			t.Fatalf("%s: %v: %s", command, err, answer)
+			t.Fatalf("%s: got %v: %s, want no error", command, err, answer)
 		}
 		printed = string(answer)
 	}

@@ -98,7 +98,7 @@ func TestLineOfALogIsDecidedAgainByTheFilesOfNow(t *testing.T) {
 	site.request("internal", "orders", "GET", "/orders/7")
 	print := []string{"--log", "server.log", "--fingerprint", fingerprint(t, "orders")}
 	if x := explainRequest(t, print); !x.Allowed || x.User != "orders-api" || x.Log.Changed {
-		t.Fatalf("%+v", x)
+		t.Fatalf("got %+v, want orders-api, allowed", x)
 	}
 	if code, out, _ := runLine(t, "explain --config mtlsguard.yaml --log server.log --user orders-api"); code != exitYes || !strings.HasPrefix(out, "allowed, if the certificate is still trusted and mapped: GET /orders/7 on port internal, as user orders-api\nby policy.csv:6: ") {
 		t.Errorf("status %d\n%s", code, out)
@@ -159,7 +159,7 @@ func TestNewestLineOfALogIsExplained(t *testing.T) {
 		defer in.Close()
 		var out, errs lockedBuffer
 		if code := run(t.Context(), append([]string{"explain", "--config", "mtlsguard.yaml"}, strings.Fields(args)...), in, &out, &errs); code == exitInvalid {
-			t.Fatalf("%s: %s", args, errs.String())
+			t.Fatalf("explain %s: %s", args, errs.String())
 		}
 		for _, text := range want {
 			if !strings.Contains(out.String(), text) {
@@ -215,7 +215,7 @@ func TestFirstHintForALineIsTheSmallestChange(t *testing.T) {
 			for _, from := range [][]string{lines, append(slices.Clone(lines), "--cert", row.cert+".pem")} {
 				x := explainRequest(t, from)
 				if string(x.Reason) != row.reason || strings.HasPrefix(x.Detail, row.reason) || x.Detail == "" {
-					t.Errorf("%q: %s: %q", from, x.Reason, x.Detail)
+					t.Errorf("%q: got %s: %q, want %s with a detail", from, x.Reason, x.Detail, row.reason)
 				}
 				for _, part := range row.want {
 					if len(x.Hints) == 0 || !strings.Contains(x.Hints[0].Text, part) {
@@ -236,7 +236,7 @@ func TestHintForARevokedCertificateShowsTheList(t *testing.T) {
 	for _, from := range [][]string{lines, append(slices.Clone(lines), "--cert", "revoked.pem")} {
 		x := explainRequest(t, from)
 		if x.Reason != "revoked" || len(x.Hints) != 2 {
-			t.Fatalf("%q: %s %+v", from, x.Reason, x.Hints)
+			t.Fatalf("%q: got %s %+v, want revoked with two hints", from, x.Reason, x.Hints)
 		}
 		code, out, errs := runLine(t, strings.TrimPrefix(x.Hints[1].Command, "mtlsguard "))
 		if code == exitInvalid || !strings.Contains(out, "client-ca.crl lists it since ") {
@@ -252,6 +252,6 @@ func TestHintForTheNextCertificateNamesTheUser(t *testing.T) {
 	site.request("internal", "expired", "GET", "/whoami")
 	x := explainRequest(t, []string{"--log", "server.log", "--refused"})
 	if len(x.Hints) == 0 || !strings.HasSuffix(x.Hints[0].Command, " --cert NEW.pem --user shop") {
-		t.Errorf("%+v", x.Hints)
+		t.Errorf("got %+v, want a hint with a command for user shop", x.Hints)
 	}
 }

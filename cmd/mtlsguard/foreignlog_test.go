@@ -30,7 +30,7 @@ func TestForgedLineLeadsToNoLineOfPolicy(t *testing.T) {
 		}
 		for _, h := range x.Hints {
 			if strings.HasPrefix(h.Write, "p, ") || h.Write != "" && row.user != "bob" {
-				t.Errorf("%q: %+v", row, h)
+				t.Errorf("%q: got the hint %+v, which widens the policy or the users", row, h)
 			}
 		}
 	}

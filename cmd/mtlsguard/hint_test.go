@@ -190,7 +190,7 @@ func explainRequest(t *testing.T, request []string) answer {
 	t.Helper()
 	var out, errs bytes.Buffer
 	if code := run(t.Context(), append([]string{"explain", "--json", "--config", "mtlsguard.yaml"}, request...), strings.NewReader(""), &out, &errs); code == exitInvalid {
-		t.Fatalf("%s", errs.String())
+		t.Fatalf("explain: %s", errs.String())
 	}
 	var x answer
 	if err := json.Unmarshal(out.Bytes(), &x); err != nil {
@@ -204,6 +204,6 @@ func command(t *testing.T, h hint) {
 	args := strings.Fields(strings.Replace(h.Command, "NAME", "someone", 1))
 	var out, errs bytes.Buffer
 	if code := run(t.Context(), args[1:], strings.NewReader(""), &out, &errs); code != exitYes {
-		t.Fatalf("%s: %s", h.Command, errs.String())
+		t.Fatalf("the command of the hint %s: %s", h.Command, errs.String())
 	}
 }

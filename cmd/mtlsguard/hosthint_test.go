@@ -14,7 +14,7 @@ func TestHintNamesAHostThatTheConfigurationMayHave(t *testing.T) {
 	for host, want := range map[string]string{"API.example:8443": "api.example", "api.example": "api.example", "*": "NAME", "a_b.c_d": "NAME"} {
 		x := explainRequest(t, []string{"--cert", "alice.pem", "--port", "internal", "--host-name", host, "GET", "/whoami"})
 		if !slices.ContainsFunc(x.Hints, func(h hint) bool { return strings.Contains(h.Write, "server_names: [acme.example, "+want+"]") }) {
-			t.Errorf("%q: %s: %+v", host, x.Reason, x.Hints)
+			t.Errorf("%q: got %s: %+v, want a hint with server_names", host, x.Reason, x.Hints)
 		}
 	}
 }

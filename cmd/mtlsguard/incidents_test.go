@@ -178,7 +178,7 @@ func (n *nightSite) paste(p pasting, fill map[string]string) {
 	found := placed.FindStringSubmatch(text)
 	if found == nil {
 		if out, status, _ := n.shell(text); status != exitYes || text == "" {
-			n.Fatalf("%q: %s", text, out)
+			n.Fatalf("the command %q prints: %s", text, out)
 		}
 		return
 	}

@@ -42,11 +42,11 @@ func TestTheHintForAJavaKeystoreImportsIt(t *testing.T) {
 	}
 	command, ok := strings.CutPrefix(e.Hint, "convert it: mtlsguard ")
 	if code := run(t.Context(), strings.Fields(command), strings.NewReader(""), &out, &errs); !ok || code != exitYes {
-		t.Fatalf("%s: %s", e.Hint, errs.String())
+		t.Fatalf("the command of the hint %q: %s", e.Hint, errs.String())
 	}
 	key, err := os.ReadFile(filepath.Join("server.new", "alice-key.pem"))
 	if err != nil || fileform.Explain("alice-key.pem", key, fileform.Key) != nil {
-		t.Errorf("%s, %v", out.String(), err)
+		t.Errorf("got %s, %v; want a key that can be read", out.String(), err)
 	}
 }
 
@@ -96,7 +96,7 @@ func TestKeysImportTakesTheCurrentCertificates(t *testing.T) {
 		put(t, name, data)
 		var out, errs bytes.Buffer
 		if code := run(t.Context(), []string{"keys", "import", name, "--password-file", "PASSWORD.txt", "--out", name + ".new"}, strings.NewReader(""), &out, &errs); code != exitYes {
-			t.Errorf("%s: %s", name, errs.String())
+			t.Errorf("%s: the import: %s", name, errs.String())
 			continue
 		}
 		var chain []*x509.Certificate

@@ -14,7 +14,7 @@ func TestLogPrintsWhatFindsTheCause(t *testing.T) {
 `)
 	code, out, _ := runLine(t, "log server.log")
 	if code != exitYes {
-		t.Fatalf("%d: %s", code, out)
+		t.Fatalf("got status %d: %s, want 0", code, out)
 	}
 	for _, want := range []string{
 		"spki=ab", "san=URI:spiffe://acme/x", "certificates=2", "sni=a.example", "via_proxy=10.0.0.1:4", "client_ip=192.0.2.1", "host=b.example", `nearest='users.yaml:2: subject "x"'`, "stale=true",

@@ -135,7 +135,7 @@ func TestCheckSaysWhatJavaWouldNotSend(t *testing.T) {
 		out.Reset()
 		run(t.Context(), append(command, "--json"), nil, &out, &errs)
 		if err := json.Unmarshal(out.Bytes(), &report); err != nil || len(report.Warnings) > 0 != (row.want != "") {
-			t.Errorf("%s: %v %s", row.name, err, &out)
+			t.Errorf("%s: got %v, %s; want the warning %q", row.name, err, &out, row.want)
 		}
 	}
 
@@ -189,6 +189,6 @@ func TestCheckSaysThatTheServerTakesNoSignatureByTheKey(t *testing.T) {
 	var out, errs bytes.Buffer
 	run(t.Context(), []string{"check", addr, "--cacert", filepath.Join(dir, "server-ca.pem"), "--cert", filepath.Join(dir, "alice.pem")}, nil, &out, &errs)
 	if !strings.Contains(out.String(), "\nwarning: Java and .NET would send no certificate: the server takes no signature by its key: ") || !strings.Contains(out.String(), "\nhint: use a certificate with a key of another type") {
-		t.Errorf("%s%s", &out, &errs)
+		t.Errorf("got %s%s, want the warning about Java and .NET with its hint", &out, &errs)
 	}
 }

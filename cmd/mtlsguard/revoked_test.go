@@ -22,7 +22,7 @@ func revoked(t *testing.T, args string) (int, revokedReport) {
 	t.Helper()
 	code, out, errs := runLine(t, "revoked --json --config mtlsguard.yaml "+args)
 	if code == exitInvalid {
-		t.Fatalf("%s: %s", args, errs)
+		t.Fatalf("revoked %s: %s", args, errs)
 	}
 	var r revokedReport
 	if err := json.Unmarshal([]byte(out), &r); err != nil {
@@ -54,7 +54,7 @@ func TestRevocationIsProvedForEachPort(t *testing.T) {
 	}
 	r := compare(map[string]string{"internal": isRevoked, "partner": isNotRevoked, "public": isNotRevoked})
 	if r.Revoked || r.on("partner").LooksUp || r.on("partner").Mode != "off" {
-		t.Errorf("%+v", r)
+		t.Errorf("got %+v, want partner without revocation", r)
 	}
 	proof := r.on("internal").Lists
 	if len(proof) != 1 || !proof[0].Listed || proof[0].File != "client-ca.crl" || proof[0].Number == "" || proof[0].ThisUpdate != "2024-01-01T00:00:00Z" ||

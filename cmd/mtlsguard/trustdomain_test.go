@@ -34,10 +34,10 @@ func TestCommandKnowsTrustDomains(t *testing.T) {
 `)
 	x := explainRequest(t, strings.Fields("--cert forged.pem --port internal GET /whoami"))
 	if x.Reason != "unknown-authority" || len(x.Hints) != 1 || !strings.Contains(x.Hints[0].Text, `a SPIFFE ID of "acme.example"`) {
-		t.Errorf("%s: %+v", x.Reason, x.Hints)
+		t.Errorf("got %s: %+v, want unknown-authority with the SPIFFE ID", x.Reason, x.Hints)
 	}
 	if x = explainRequest(t, strings.Fields("--cert own.pem --port internal GET /whoami")); x.Reason == "unknown-authority" || x.Reason == "unmapped" {
-		t.Errorf("%s %s", x.Reason, x.Detail)
+		t.Errorf("got %s %s, want a mapped certificate", x.Reason, x.Detail)
 	}
 	output := func(arguments string) string {
 		var out, errs bytes.Buffer
@@ -53,7 +53,7 @@ func TestCommandKnowsTrustDomains(t *testing.T) {
 		t.Error(got)
 	}
 	if x = explainRequest(t, strings.Fields("--cert own.pem --port internal GET /whoami")); x.Reason == "unknown-authority" {
-		t.Errorf("%s %s", x.Reason, x.Detail)
+		t.Errorf("got %s %s, want a trusted certificate", x.Reason, x.Detail)
 	}
 	got := output("lint --config mtlsguard.yaml")
 	if !strings.Contains(got, "Options.Certificates provides the certificate of port internal") {

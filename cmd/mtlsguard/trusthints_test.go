@@ -58,7 +58,7 @@ openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout k.pe
 			shell(t, row.script)
 			x := explainRequest(t, strings.Fields("--cert x.pem --port internal GET /whoami"))
 			if string(x.Reason) != row.reason {
-				t.Fatalf("%s: %s", x.Reason, x.Detail)
+				t.Fatalf("got %s: %s, want %s", x.Reason, x.Detail, row.reason)
 			}
 			want := row.want
 			if before, after, ok := strings.Cut(want, "LINE"); ok {
@@ -89,7 +89,7 @@ func TestHintForASelfSignedCAMakesALeaf(t *testing.T) {
 	shell(t, "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 9 -subj '/O=Acme/CN=alice' -addext subjectAltName=DNS:alice.acme.example,email:alice@acme.example,URI:spiffe://acme/alice -keyout KEY.pem -out self.pem && cp self.pem NEW.pem")
 	x := explainRequest(t, strings.Fields("--cert self.pem --port internal GET /whoami"))
 	if x.Reason != "not-a-leaf" || !strings.Contains(x.Detail, "CA:FALSE") || len(x.Hints) == 0 || !strings.Contains(x.Hints[0].Text, "CA:FALSE") {
-		t.Fatalf("%s: %s %+v", x.Reason, x.Detail, x.Hints)
+		t.Fatalf("got %s: %s %+v, want not-a-leaf with CA:FALSE", x.Reason, x.Detail, x.Hints)
 	}
 	shell(t, x.Hints[0].Command)
 	shell(t, `for f in self NEW; do openssl x509 -in $f.pem -noout -subject -pubkey -ext subjectAltName > $f.txt; done; cmp self.txt NEW.txt`)

@@ -13,7 +13,7 @@ func whoMay(t *testing.T, args string) (int, whoReport) {
 	t.Helper()
 	code, out, errs := runLine(t, "who --json --config mtlsguard.yaml "+args)
 	if code == exitInvalid {
-		t.Fatalf("%s: %s", args, errs)
+		t.Fatalf("who %s: %s", args, errs)
 	}
 	var r whoReport
 	if err := json.Unmarshal([]byte(out), &r); err != nil {

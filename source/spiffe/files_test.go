@@ -31,13 +31,13 @@ func TestBundlesAreFiles(t *testing.T) {
 	}
 	info, err := fs.Stat(fsys, "spiffe/partner.example.pem")
 	if err != nil || !info.Mode().IsRegular() || info.Size() != int64(len(w.partner.CertPEM())) || info.Name() != "partner.example.pem" {
-		t.Errorf("%v, %v", info, err)
+		t.Errorf("got %v, %v; want a file with the bundle", info, err)
 	}
 	// The key of the placeholder authority for a missing bundle does not exist.
 	absent := read("spiffe/other.example.pem")
 	certs, err := trust.ReadCertificates("other", []byte(absent))
 	if err != nil || len(certs) != 1 || certs[0].Subject.CommonName != "no bundle of other.example" || !certs[0].IsCA {
-		t.Errorf("%v, %v", certs, err)
+		t.Errorf("got %v, %v; want a certificate that names the missing bundle", certs, err)
 	}
 	if read("spiffe/other.example.pem") != absent {
 		t.Error("the content changes at each look")
@@ -47,9 +47,9 @@ func TestBundlesAreFiles(t *testing.T) {
 	}
 	for _, name := range []string{"spiffe/ACME.pem", "spiffe/a b.pem", "spiffe/.pem", "spiffe/acme.example", "spiffe/../spiffe/acme.example.pem", "/spiffe/acme.example.pem", "spiffe"} {
 		if data, err := fs.ReadFile(fsys, name); err == nil {
-			t.Errorf("%s: %s", name, data)
+			t.Errorf("%s was read: %s", name, data)
 		} else if path, ok := errors.AsType[*fs.PathError](err); !ok || path.Op == "" {
-			t.Errorf("%s: %T", name, err)
+			t.Errorf("%s: got an error of type %T, want a PathError with its operation", name, err)
 		}
 	}
 }

@@ -33,7 +33,7 @@ func TestStartWaitsForTheFirstSVID(t *testing.T) {
 				return
 			}
 			if c.Wait > 10*time.Second {
-				t.Errorf("%s: %v", name, err)
+				t.Errorf("%s: got %v, want one error with %q and a hint", name, err, parts)
 				return
 			}
 		}
@@ -85,7 +85,7 @@ func TestLastSVIDServesWhileTheAgentIsAway(t *testing.T) {
 	}
 	w.clock.Advance(time.Hour + time.Minute)
 	if c, err := w.source.GetCertificate(nil); err == nil || c != nil || !contains(err.Error(), ordersID, "has expired at", w.agent.addr()) {
-		t.Errorf("%v, %v", c, err)
+		t.Errorf("got %v, %v; want an error that names the expired SVID", c, err)
 	}
 	next := svid(w.acme, ordersID)
 	w.send(next)
@@ -144,7 +144,7 @@ func TestUselessAuthorityIsLeftOut(t *testing.T) {
 	testkit.Eventually(t, "the new bundle", func() bool { return len(w.source.Bundles()["acme.example"]) == 2 })
 	bundles := w.source.Bundles()
 	if len(bundles) != 2 || len(bundles["partner.example"]) != 1 || !bundles["partner.example"][0].Equal(w.partner.Cert) {
-		t.Errorf("%v", bundles)
+		t.Errorf("got %v, want two bundles, one of partner.example", bundles)
 	}
 	if _, err := trust.New(trust.Config{TrustDomains: bundles}); err != nil {
 		t.Error(err)

@@ -37,7 +37,7 @@ func FuzzPending(f *testing.F) {
 		}
 		defer end()
 		if raw, err := source.New(g.Raw, nil, nil); err != nil || raw.Manifest.Number != g.Manifest.Number {
-			t.Errorf("%v", err)
+			t.Errorf("the manifest of the generation cannot be read again, or is another: %v", err)
 		}
 		for _, file := range g.Manifest.Files {
 			if content, err := g.ReadFile(t.Context(), file); err == nil && source.DigestOf(content) != file.SHA256 || bytes.Contains(content, []byte("PRIVATE KEY")) {

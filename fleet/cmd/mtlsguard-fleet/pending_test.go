@@ -25,7 +25,7 @@ func TestChangedPendingGeneration(t *testing.T) {
 	})
 	for _, args := range [][]string{{"sign", name, "--key", s.key}, append([]string{"push", name}, config...)} {
 		if out := s.expect(2, args...); !strings.Contains(out, "policy.csv: has other content than in the manifest") {
-			t.Errorf("%s: %s", args, out)
+			t.Errorf("%s: got %s, want the changed policy.csv as an error", args, out)
 		}
 	}
 	change(t, name, func(name string, data []byte) []byte {

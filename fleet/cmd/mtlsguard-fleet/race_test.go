@@ -97,7 +97,7 @@ func TestTheSlowerEditorSeesBothChanges(t *testing.T) {
 	s.expect(0, args...)
 	g, err := memory.Load(t.Context(), nil)
 	if err != nil || g.Manifest.Number != 3 {
-		t.Errorf("%+v %v", g, err)
+		t.Errorf("got %+v, %v; want generation 3", g, err)
 	}
 }
 
@@ -129,7 +129,7 @@ func TestAStoreThatDoesNotAnswer(t *testing.T) {
 	} {
 		out := s.expect(2, append(args, "--store", s.store, "--fleet", "orders")...)
 		if !strings.HasPrefix(out, "error: the store: ") || !strings.Contains(out, "the line is cut") || !strings.Contains(out, "\nhint: ") {
-			t.Errorf("%s: %s", args, out)
+			t.Errorf("%s: got %s, want the error of the store with a hint", args, out)
 		}
 	}
 	if out := s.expect(2, "prune", "--store", s.store, "--fleet", "orders"); !strings.Contains(out, "cannot be pruned") {
