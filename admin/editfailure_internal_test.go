@@ -9,8 +9,8 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/useredit"
 )
 
-// The status of an edit that the writer refuses says whose turn it is: the editor's, another
-// editor's, or the operator's.
+// An edit that the writer refuses is 4xx if the editor can mend it, and 5xx if only the operator
+// can, or if the edit must be sent again.
 // Covers W10.
 func TestStatusOfARefusedEdit(t *testing.T) {
 	t.Parallel()

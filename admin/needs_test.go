@@ -17,7 +17,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// A mapping that is disabled and still called needs attention: a partner does not know of it.
+// A disabled mapping whose certificate still calls is listed: its owner may not know that it is disabled.
 func TestOverviewListsDisabledMappingsThatAreCalled(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)

@@ -51,7 +51,7 @@ func TestScreensShowTheServer(t *testing.T) {
 	}
 	list := decode[[]admin.Mapping](s, s.do(alice, "GET", "admin", "/api/v1/mappings", ""))
 	if len(list) != 2 || !list[0].InForce || list[1].InForce || list[0].LastSeen == nil || list[0].LastSeen.User != "alice" || list[1].LastSeen != nil {
-		t.Errorf("got %+v, want two mappings, the first in force and seen as alice", list)
+		t.Errorf("got %+v, want two mappings, the first in effect and seen as alice", list)
 	}
 	for query, want := range map[string]string{
 		"?state=disabled": "old", "?state=seen": "staff", "?user=olaf": "old", "?user=alice": "staff", "?after=1": "old", "?limit=1": "staff", "?days=1": "", "?id=old": "old",

@@ -72,7 +72,8 @@ var plainLines = map[string]bool{
 	`{}`: false, `{"`: false, `[`: false, `{"id"`: false,
 }
 
-// A plain line means what the slow reader says, and no line with an error is plain.
+// The fast reader of plain lines returns what the full reader returns, and no line with an error is
+// plain.
 func TestPlainLinesAreReadAsAllOthers(t *testing.T) {
 	t.Parallel()
 	for line, want := range plainLines {

@@ -58,8 +58,8 @@ func (a *asking) dial() net.Conn {
 	return c
 }
 
-// Whatever a client writes in its request line, what reaches the service is what was decided: its
-// own path and method, by the rules, as the user of its certificate.
+// Whatever a client writes in its request line, the service gets only the path and method that the
+// port has allowed, as the user of the client's certificate.
 // Covers E1, E2, E4, E5, E6, E7, E10, E13.
 func TestRealGatewaysServeWhatWasDecided(t *testing.T) {
 	t.Parallel()
@@ -91,8 +91,8 @@ func TestRealGatewaysServeWhatWasDecided(t *testing.T) {
 	})
 }
 
-// A client's own copies of the headers change neither what is asked nor who the service takes it
-// for, in any spelling.
+// A client's own copies of the headers change neither the gateway's question nor the user that the
+// service gets, in any spelling.
 // Covers E13, F1, F3, F4, F5, F13.
 func TestRealGatewaysReplaceForgedQuestions(t *testing.T) {
 	t.Parallel()
@@ -120,7 +120,7 @@ func TestRealGatewaysReplaceForgedQuestions(t *testing.T) {
 		}
 		for _, headers := range forged {
 			p.taken()
-			// A request that is not allowed stays that, whatever the headers say.
+			// A denied request stays denied, whatever its headers.
 			if got := p.raw(p.alice, "DELETE /admin HTTP/1.1", headers...); got != "403" && got != "400" {
 				t.Errorf("%q: DELETE /admin: status %s", headers, got)
 			}
@@ -140,8 +140,8 @@ func TestRealGatewaysReplaceForgedQuestions(t *testing.T) {
 	})
 }
 
-// A quota refuses with 429, and the client learns when to come back.
-func TestRealGatewaysPassQuotasOn(t *testing.T) {
+// A quota refuses with 429 and Retry-After, and the gateway forwards both.
+func TestRealGatewaysForwardQuotaRefusals(t *testing.T) {
 	t.Parallel()
 	forEachAsking(t, func(t *testing.T, p *asking) {
 		for i := range 3 {

@@ -18,7 +18,7 @@ import (
 )
 
 // asking is a real gateway that asks the port "internal" about every request, in front of a
-// service that knows nothing of certificates.
+// service without TLS.
 type asking struct {
 	*realGateway
 	mu     sync.Mutex
@@ -121,7 +121,7 @@ func (a *asking) send(holder *testpki.Pair, method, path string) (string, *http.
 	return "200 " + string(body[:n]), res
 }
 
-// A gateway asks about each request, and passes on what the port allows, with the user.
+// A gateway asks about each request, and forwards the allowed ones with the user.
 func TestRealGatewaysAsk(t *testing.T) {
 	t.Parallel()
 	forEachAsking(t, func(t *testing.T, p *asking) {

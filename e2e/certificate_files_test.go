@@ -50,7 +50,7 @@ func (l *live) callers(n int) (stop func()) {
 		cancel()
 		all.Wait()
 		if calls.Load() == 0 {
-			l.Error("nobody called")
+			l.Error("no request was made")
 		}
 	}
 }

@@ -24,7 +24,7 @@ var addsClientIP = map[string][2]string{
 // Behind a real gateway the caller's address is what the gateway adds, whatever the caller sends.
 // It is in the handler's identity and in the log, beside the address of the connection.
 // Covers N7.
-func TestRealGatewaysStateTheCallersAddress(t *testing.T) {
+func TestRealGatewaysForwardTheCallersAddress(t *testing.T) {
 	t.Parallel()
 	for i := range products {
 		change, ok := addsClientIP[products[i].name]

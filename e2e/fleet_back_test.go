@@ -109,7 +109,7 @@ func (r *restless) Watch(ctx context.Context, _ *source.Generation) error {
 // A source that mixes the generation in effect with others, or with signatures that anybody can
 // add, does not make a node write and log all the time.
 // Covers S5.
-func TestRestlessSourceIsAskedSlowly(t *testing.T) {
+func TestRestlessSourceIsPolledSlowly(t *testing.T) {
 	t.Parallel()
 	for name, answers := range map[string]func(f *fleet, first *source.Generation) func(n int64) *source.Generation{
 		"other signatures": func(f *fleet, first *source.Generation) func(n int64) *source.Generation {

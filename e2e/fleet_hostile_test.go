@@ -14,7 +14,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/source"
 )
 
-// hostile is a source that hands out what it likes.
+// hostile is a source whose generations the test sets, valid or not.
 type hostile struct {
 	mu   sync.Mutex
 	head *source.Generation
@@ -51,8 +51,8 @@ func (h *hostile) Watch(ctx context.Context, have *source.Generation) error {
 	}
 }
 
-// Whatever a store hands out to a running node, the last good generation stays in effect, and
-// the status says why. The next good one takes effect.
+// Whatever a running node gets from a store, the last good generation stays in effect, and the
+// status has the reason. The next good one takes effect.
 func TestHostileStore(t *testing.T) {
 	t.Parallel()
 	for _, x := range []struct {
@@ -126,7 +126,7 @@ func TestHostileStore(t *testing.T) {
 				t.Fatal("there is no bad generation")
 			}
 			store.set(bad)
-			testkit.Eventually(t, "the status to say why", func() bool {
+			testkit.Eventually(t, "the reason in the status", func() bool {
 				s := l.server.Status().Source
 				text := s.Error
 				for _, e := range s.RefusedErrors {

@@ -139,8 +139,8 @@ func TestStartDoesNotWaitForTheStore(t *testing.T) {
 	}
 }
 
-// A source in the program and none in the file, or the other way round, is an error, and so is what must be
-// on the node and would come from the store.
+// The program and the file must both have a source, or neither. A file that must be on the node, such
+// as its key, must not come from the store.
 func TestWrongSources(t *testing.T) {
 	t.Parallel()
 	const block = "source: {mount: fleet, keep: keep, signers: [signer.pub], first: 20s, poll: 1s, node: node-1}\n"
@@ -225,7 +225,7 @@ func TestMountHidesTheDisk(t *testing.T) {
 }
 
 // Commands on a node read what its server has, store or no store. Without a source they read the
-// files on disk, as ever.
+// files on disk.
 func TestCommandsReadWhatIsKept(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t)

@@ -20,8 +20,8 @@ import (
 	"github.com/mtlsguard/mtlsguard/source"
 )
 
-// A node starts from the store, follows it, refuses what is wrong, and says so everywhere. A restart without
-// the store serves the last good generation.
+// A node starts from the store and follows it. It refuses a wrong generation, with the refusal in
+// its status, its report and its log. A restart without the store serves the last good generation.
 func TestNodeFollowsItsFleet(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t)
@@ -121,7 +121,7 @@ func TestEmptiedStoreIsNoAnswer(t *testing.T) {
 	clock.Advance(2 * time.Hour)
 	testkit.Eventually(t, "the server to be degraded", func() bool { return len(l.server.Status().Degraded) > 0 })
 	const want = "there is no generation in it, and generation 1 of fleet \"orders\" is in effect"
-	testkit.Eventually(t, "the log says so", func() bool { return len(l.log.find("error", want)) == 1 })
+	testkit.Eventually(t, "the outage is logged", func() bool { return len(l.log.find("error", want)) == 1 })
 	if s := l.server.Status(); !s.Ready() || s.Source.Number != 1 || s.Source.Error != want {
 		t.Errorf("status: %+v", s.Source)
 	}

@@ -119,7 +119,7 @@ func TestGatewayConfigurationErrorsAreReportedTogether(t *testing.T) {
 
 func (b *behind) pin(holder *testpki.Pair) string { return trust.FingerprintOf(holder.Cert).String() }
 
-// Each row is another spelling of the configuration, and its answers to four connections.
+// Each row is another configuration, and its answers to four connections.
 func TestGatewayConfigurations(t *testing.T) {
 	t.Parallel()
 	const asIs = "200 alice, 403 untrusted-gateway, refused, refused" // a gateway, another certificate of its authority, a user, no certificate

@@ -108,7 +108,7 @@ func TestImportedUserNameMapsOfPostgreSQL(t *testing.T) {
 				case now != "" && !slices.Contains(there, now):
 					t.Errorf("%s: user %s here, and %q in PostgreSQL", file, now, there)
 				case now == "" && len(there) > 0 && out.Count(importer.NotCarried)+out.Count(importer.Changed) == 0:
-					t.Errorf("%s: %q in PostgreSQL, nobody here, and no line is reported", file, there)
+					t.Errorf("%s: %q in PostgreSQL, no user here, and no line is reported", file, there)
 				}
 				for _, user := range there {
 					if c.Known && !slices.Contains(strings.Split(c.Source, " or "), user) {

@@ -183,7 +183,7 @@ func TestImportedConfigurationNamesTheSameUsers(t *testing.T) {
 				case now != "":
 					t.Errorf("%s: the server says %q, and the source %q", filepath.Base(c.File), now, there)
 				case there != "" && out.Count(importer.NotCarried)+out.Count(importer.Changed) == 0:
-					t.Errorf("%s: %q in the source, nobody here, and no line is reported", filepath.Base(c.File), there)
+					t.Errorf("%s: %q in the source, no user here, and no line is reported", filepath.Base(c.File), there)
 				}
 			}
 			if len(out.Certificates) < 40 || users < row.users || same < row.carried {
@@ -194,7 +194,7 @@ func TestImportedConfigurationNamesTheSameUsers(t *testing.T) {
 }
 
 // isRefusedByProgram reports whether the program refused a certificate before its map: it is
-// stricter about keys and dates than the report, which knows names alone.
+// stricter about keys and dates than the report, which reads names alone.
 func isRefusedByProgram(user string) bool { return user == "" }
 
 // importFrom imports the configuration in a folder.

@@ -8,7 +8,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/configerror"
 )
 
-// An error in a file that mtlsguard.yaml names says both places.
+// An error in a file that mtlsguard.yaml names has both positions.
 func TestErrorOfANamedFileSaysBothPlaces(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct{ file, content, named string }{

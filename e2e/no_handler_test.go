@@ -12,7 +12,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/ports"
 )
 
-// A program that passes no handler learns it from an error, before a port is open.
+// Serving without a handler is an error, before a port is open.
 func TestServeWithoutAHandlerIsAnError(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)

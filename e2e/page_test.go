@@ -86,8 +86,8 @@ func TestPagesOfTheFile(t *testing.T) {
 	}
 }
 
-// A program that does not serve what the file asks for learns it from an error before a port is
-// open. Its own handler never gets the requests.
+// A page in the file that the program does not serve is an error, before a port is open. The
+// program's own handler never gets the requests.
 // Covers Y12.
 func TestPagesThatTheProgramDoesNotServe(t *testing.T) {
 	t.Parallel()

@@ -128,7 +128,8 @@ func TestFileAndProgramDoNotProvideTheSame(t *testing.T) {
 	}
 }
 
-// Lint, Explain and Inventory do not pretend to know what the program provides.
+// Lint, Explain and Inventory name the parts that the program provides, and report nothing about
+// their content.
 func TestProgramsPartsAreNotKnown(t *testing.T) {
 	t.Parallel()
 	s := programSite(t)
@@ -154,7 +155,7 @@ func TestProgramsPartsAreNotKnown(t *testing.T) {
 	}
 	for _, f := range found {
 		if strings.Contains(f.What, "no rule allows") || strings.Contains(f.What, "no mapping leads") {
-			t.Errorf("lint pretends: %s", f.What)
+			t.Errorf("lint reports on users or rules of the program: %s", f.What)
 		}
 	}
 	l := s.start(options)
@@ -171,7 +172,7 @@ func TestProgramsPartsAreNotKnown(t *testing.T) {
 		}
 	}
 	if end := l.server.Inventory().Ports[0].CertificateNotAfter; !end.IsZero() {
-		t.Errorf("the inventory knows the end of the program's certificate: %s", end)
+		t.Errorf("the inventory has an end of the program's certificate: %s", end)
 	}
 	if err := l.server.Reload(); err != nil {
 		t.Errorf("reload: %v", err)

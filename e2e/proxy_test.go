@@ -98,7 +98,7 @@ func proxied(t *testing.T) *site {
 // the log and for addresses. The proxy's own connections, its health checks, end without
 // refusal.
 // Covers N2.
-func TestRealProxiesStateTheCallersAddress(t *testing.T) {
+func TestRealProxiesForwardTheCallersAddress(t *testing.T) {
 	t.Parallel()
 	curl := testkit.Program(t, "curl", "curl")
 	for _, b := range []balancer{

@@ -58,7 +58,7 @@ func TestQuotasOfTheFile(t *testing.T) {
 	want(alice, 429)
 	s.sub("mtlsguard.yaml", "rate: 2/h", "rate: none")
 	if err := l.server.Reload(); err == nil {
-		t.Error("no error")
+		t.Error("a wrong quota is loaded")
 	}
 	want(alice, 429)
 	s.sub("mtlsguard.yaml", "rate: none", "rate: 1/h")

@@ -51,7 +51,7 @@ func TestCallerIsTheSameOnBothSidesOfATunnel(t *testing.T) {
 	}
 }
 
-// Each row is another spelling of the configuration, and its answers to alice, to an unmapped
+// Each row is another configuration, and its answers to alice, to an unmapped
 // certificate and to a request without a certificate.
 func TestReverseConfigurations(t *testing.T) {
 	t.Parallel()
@@ -69,7 +69,7 @@ func TestReverseConfigurations(t *testing.T) {
 		want  string // empty: no tunnel opens
 	}{
 		{name: "unchanged", want: asIs},
-		{name: "registration by certificate, under a name that is nearly there", outer: func(d *dmz) {
+		{name: "registration by certificate, service in other case", outer: func(d *dmz) {
 			d.sub(config, registrationLine, "registration: true")
 			d.sub(config, "service: orders", "service: orders.internal.example")
 		}, inner: func(_ *dmz, s *site) { s.sub(config, "[orders]", "[Orders.internal.example]") }, want: ""},
@@ -106,11 +106,11 @@ func TestReverseConfigurations(t *testing.T) {
 			want: "200 alice tunnel tunnel, 200 guest tunnel tunnel, 403 no-certificate"},
 		{name: "a policy outside, too", outer: func(d *dmz) { policed(d, "p, user:alice, external, GET, /whoami, allow\n") }, want: "200 alice tunnel tunnel, 403 unmapped, 403 no-rule"},
 		{name: "a policy outside that denies", outer: func(d *dmz) { policed(d, "p, user:alice, external, *, /*, deny\n") }, want: "403 denied, 403 unmapped, 403 no-rule"},
-		{name: "a policy outside for whoever is believed", outer: func(d *dmz) {
+		{name: "check: believed outside, with users and policy", outer: func(d *dmz) {
 			policed(d, "p, group:Everybody, external, *, /*, allow\n")
 			d.sub(config, "strict: false", "strict: false\n    unmapped: somebody")
 		}, want: asIs},
-		{name: "outside says that inside is another name", inner: func(_ *dmz, s *site) {
+		{name: "another name inside", inner: func(_ *dmz, s *site) {
 			s.sub(config, "name: tunnel", "name: dmz")
 			s.sub("policy.csv", "tunnel", "dmz")
 		}, want: "200 alice tunnel dmz, 403 unmapped, 403 no-certificate"},

@@ -17,7 +17,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/reason"
 )
 
-// The socket of a running server has what an operator asks for at night, and ends with it.
+// The socket of a running server has its status, and is removed at its end.
 func TestStatusSocketOfARunningServer(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)

@@ -73,7 +73,7 @@ func TestReadiness(t *testing.T) {
 		}
 		failed[0].What = "changed by the caller"
 		if l.server.Status().Failed[0].What == failed[0].What {
-			t.Error("the caller can change what Status says")
+			t.Error("a caller can change what Status returns")
 		}
 		s.put(name, good)
 		if err := l.server.Reload(); err != nil {

@@ -80,8 +80,8 @@ func socketOf(t *testing.T) (net.Addr, *os.File) {
 // the new server accepts while the old one finishes what it has begun, handshakes too.
 // Covers N6.
 //
-// A client that sends nothing for a second is not waited for. So a loss while this process, and
-// its clients with it, stood still is no proof, and the restarts are repeated; three losses are one.
+// The server drops a client that sends nothing for a second. This process holds the clients: if it
+// stood still that long, the test repeats the restarts, at most twice.
 func TestRestartLosesNoConnection(t *testing.T) {
 	t.Parallel()
 	s := activated(t)

@@ -317,8 +317,7 @@ func TestQuotasCountQuestions(t *testing.T) {
 	c.get("/", forwards(shared().bob), question("POST", "/orders/7")).wantAnswer(t, 200, "", "bob")
 }
 
-// Authenticators are asked about the client's request, when the gateway says that there was no
-// certificate.
+// Authenticators get the client's request if the gateway forwards that there was no certificate.
 func TestPasswordsInQuestions(t *testing.T) {
 	t.Parallel()
 	port := newGatewayPort(t, "ask", ports.Require)

@@ -53,8 +53,8 @@ func TestConfigureKeepsWhatIsStricter(t *testing.T) {
 	}
 }
 
-// Configure does not ignore a setting in silence: a server that asks for what the port does not do
-// gets an error, and is unchanged.
+// Configure returns an error for a setting that the port does not support, and leaves the server
+// unchanged.
 func TestConfigureRejectsWhatItCannotKeep(t *testing.T) {
 	t.Parallel()
 	for name, row := range map[string]struct {
@@ -95,7 +95,7 @@ func TestConfigureRejectsWhatItCannotKeep(t *testing.T) {
 	c.MinVersion = tls.VersionTLS12
 	same := &tls.Config{CipherSuites: c.TLS.CipherSuites, NextProtos: []string{"h2", "http/1.1", "x/1"}, MinVersion: tls.VersionTLS12}
 	if err := newPort(t, c).Configure(&http.Server{TLSConfig: same}); err != nil {
-		t.Errorf("what the port does: %v", err)
+		t.Errorf("the port's own settings: %v", err)
 	}
 }
 

@@ -11,7 +11,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/ports"
 )
 
-// infoOf returns what the port says about the connection of a client.
+// infoOf returns the port's description of a client's connection.
 func infoOf(t *testing.T, p *ports.Port, own *caller) ports.ConnInfo {
 	t.Helper()
 	for _, c := range p.Connections() {

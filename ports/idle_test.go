@@ -11,8 +11,8 @@ import (
 	"github.com/mtlsguard/mtlsguard/ports"
 )
 
-// The sweep ends a connection of HTTP/1 that is idle for Limits.Idle, and says goodbye as TLS
-// does. A connection that is in use, however long, goes on.
+// The sweep ends a connection of HTTP/1 that is idle for Limits.Idle, and sends close_notify
+// first. A connection that is in use, however long, goes on.
 // Covers H1.
 func TestSweepEndsIdleConnectionsOfHTTP1(t *testing.T) {
 	t.Parallel()

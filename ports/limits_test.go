@@ -368,7 +368,7 @@ func TestPanicEndsOneHandshake(t *testing.T) {
 			var mu sync.Mutex
 			on := true
 			c, e := config(t, ports.Require)
-			c.Limits.Handshakes = 1 // a place that is not given back would be missed
+			c.Limits.Handshakes = 1 // the next connection needs its place
 			change(&c, func() bool { mu.Lock(); defer mu.Unlock(); return on })
 			c.Limits.PerIP = 1
 			p := serving(t, c)

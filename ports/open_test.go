@@ -55,7 +55,7 @@ func TestListenOpensTheListenerOfAPort(t *testing.T) {
 	}
 }
 
-func TestListenThatIsOfNoUseIsAnError(t *testing.T) {
+func TestListenWithoutAUsableListenerIsAnError(t *testing.T) {
 	t.Parallel()
 	other := newPort(t, func() ports.Config { c, _ := config(t, ports.Require); return c }())
 	for name, x := range map[string]struct {

@@ -75,7 +75,7 @@ func TestPanickingErrorEndsOneHandshake(t *testing.T) {
 		}
 		return &server, nil
 	}
-	c.Limits.PerIP, c.Limits.Handshakes = 1, 1 // a place that is not given back would be missed
+	c.Limits.PerIP, c.Limits.Handshakes = 1, 1 // the next connection needs its place
 	p := serving(t, c)
 	for range 3 {
 		if _, err := dial(t, p, clientConfig(alice)); err == nil {

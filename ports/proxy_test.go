@@ -59,7 +59,7 @@ func through(t testing.TB, p *ports.Port, header string, o ...tlsOption) (*calle
 // The address in the header is the caller's everywhere, and the peer's is reported beside it. The
 // certificate in a TLV is ignored.
 // Covers N2, N3.
-func TestCallerBehindAProxyHasItsStatedAddress(t *testing.T) {
+func TestCallerBehindAProxyHasTheAddressOfTheHeader(t *testing.T) {
 	t.Parallel()
 	c, e := behindProxy(t)
 	p := newPort(t, c)
@@ -157,7 +157,7 @@ func TestProxyHeaderIsRequiredOrForbidden(t *testing.T) {
 // Connections of a proxy that send nothing, or half a header, delay no other client: neither the accept
 // loop nor another handshake waits for them.
 // Covers N4.
-func TestSilentConnectionsOfAProxyDelayNobody(t *testing.T) {
+func TestSilentConnectionsOfAProxyDelayNoOther(t *testing.T) {
 	t.Parallel()
 	c, e := behindProxy(t)
 	c.Limits.Handshake = time.Minute
@@ -187,7 +187,7 @@ func TestSilentConnectionsOfAProxyDelayNobody(t *testing.T) {
 // connections_per_ip counts the addresses in headers, and addresses applies to them. A proxy's own
 // connection has the proxy's address. Whatever the end, all counts are given back.
 // Covers N2, N4.
-func TestStatedAddressIsCountedAndChecked(t *testing.T) {
+func TestAddressOfTheHeaderIsCountedAndChecked(t *testing.T) {
 	t.Parallel()
 	c, e := behindProxy(t)
 	c.Limits.PerIP = 2

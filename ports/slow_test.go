@@ -149,7 +149,7 @@ func TestClientThatReadsNothingIsClosed(t *testing.T) {
 	}
 	atOnce(rows, func(name string, row row) {
 		c := brisk(t, ports.Require)
-		c.Limits.Idle, c.Limits.Request = 2*time.Second, row.limit // two sweeps, the least that the port can tell
+		c.Limits.Idle, c.Limits.Request = 2*time.Second, row.limit // two sweeps, the shortest time that the port measures
 		ended := make(chan error, 1)
 		p := onSmall(t, c, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			var err error

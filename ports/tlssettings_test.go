@@ -70,7 +70,7 @@ func TestEveryFieldOfTLSIsHonouredOrAnError(t *testing.T) {
 	}
 }
 
-func TestTLSThatCannotBeIsAnError(t *testing.T) {
+func TestUnsupportedTLSSettingsAreErrors(t *testing.T) {
 	t.Parallel()
 	keys := &tls.Config{}
 	keys.SetSessionTicketKeys([][32]byte{{1}})
@@ -92,7 +92,7 @@ func TestTLSThatCannotBeIsAnError(t *testing.T) {
 	}
 }
 
-// The settings take effect in the handshake, and clients are verified as without them.
+// The settings take effect in the handshake. They do not change how clients are verified.
 func TestTLSIsHonoured(t *testing.T) {
 	t.Parallel()
 	for name, row := range map[string]struct {

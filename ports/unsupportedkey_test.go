@@ -16,8 +16,8 @@ import (
 	"github.com/mtlsguard/mtlsguard/reason"
 )
 
-// crypto/tls gives up at a key of an unsupported kind, and calls it <nil>; the event has its
-// name.
+// crypto/tls refuses a key of an unsupported kind, and calls it <nil> in its error. The event names
+// the kind.
 func TestUnsupportedKeyIsNamedInTheHandshake(t *testing.T) {
 	t.Parallel()
 	testkit.Program(t, "openssl", "openssl")

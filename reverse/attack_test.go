@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// attack is one way to hide a request where none may be read.
+// attack is one way to hide a request in bytes that must not be read as one.
 type attack struct {
 	name   string
 	head   string // of the first request, after its request line and Host
@@ -28,34 +28,34 @@ func chunk(data string) string { return fmt.Sprintf("%x\r\n%s\r\n", len(data), d
 var attacks = func() []attack {
 	flood := strings.Repeat(smuggled, 400) // more than any buffer between
 	return []attack{
-		{name: "chunk that goes on", head: "Transfer-Encoding: chunked\r\n", before: "10000\r\nfiller", after: smuggled + smuggled},
-		{name: "chunk that is full of it", head: "Transfer-Encoding: chunked\r\n", before: "fffff\r\n" + flood, after: flood},
-		{name: "chunked and whole", head: "Transfer-Encoding: chunked\r\n", before: chunk(flood) + "0\r\n\r\n", whole: true},
-		{name: "large, chunked and whole", head: "Transfer-Encoding: chunked\r\n", before: strings.Repeat(chunk(flood), 20), after: "0\r\n\r\n", whole: true},
+		{name: "chunk in two parts", head: "Transfer-Encoding: chunked\r\n", before: "10000\r\nfiller", after: smuggled + smuggled},
+		{name: "chunk full of requests", head: "Transfer-Encoding: chunked\r\n", before: "fffff\r\n" + flood, after: flood},
+		{name: "whole, chunked", head: "Transfer-Encoding: chunked\r\n", before: chunk(flood) + "0\r\n\r\n", whole: true},
+		{name: "large and whole, chunked", head: "Transfer-Encoding: chunked\r\n", before: strings.Repeat(chunk(flood), 20), after: "0\r\n\r\n", whole: true},
 		{name: "no chunk at all", head: "Transfer-Encoding: chunked\r\n", after: smuggled},
-		{name: "chunk that is none", head: "Transfer-Encoding: chunked\r\n", before: "3\r\nabc\r\nzz\r\n" + smuggled},
+		{name: "malformed chunk", head: "Transfer-Encoding: chunked\r\n", before: "3\r\nabc\r\nzz\r\n" + smuggled},
 		{name: "chunk without its end", head: "Transfer-Encoding: chunked\r\n", before: "3\r\nabcdef" + smuggled},
 		{name: "long extension", head: "Transfer-Encoding: chunked\r\n", before: "3;" + strings.Repeat("x", 5000) + "\r\n" + smuggled},
-		{name: "trailer that is none", head: "Transfer-Encoding: chunked\r\nTrailer: Sum\r\n", before: "3\r\nabc\r\n0\r\nnone\r\n" + smuggled},
-		{name: "trailer of that form", head: "Transfer-Encoding: chunked\r\n", before: "3\r\nabc\r\n0\r\n" + smuggled},
+		{name: "malformed trailer", head: "Transfer-Encoding: chunked\r\nTrailer: Sum\r\n", before: "3\r\nabc\r\n0\r\nnone\r\n" + smuggled},
+		{name: "request as a trailer", head: "Transfer-Encoding: chunked\r\n", before: "3\r\nabc\r\n0\r\n" + smuggled},
 		{name: "trailer that is too long", head: "Transfer-Encoding: chunked\r\n", before: "3\r\nabc\r\n0\r\nX: " + strings.Repeat("x", 8192) + "\r\n" + smuggled},
 		{name: "late trailer", head: "Transfer-Encoding: chunked\r\n", before: "3\r\nabc\r\n0\r\n", after: "none\r\n" + smuggled},
-		{name: "length that goes on", head: "Content-Length: 100000\r\n", before: "filler", after: smuggled + smuggled},
-		{name: "length that is full of it", head: fmt.Sprintf("Content-Length: %d\r\n", 3*len(flood)), before: flood, after: flood},
+		{name: "body in two parts, with a length", head: "Content-Length: 100000\r\n", before: "filler", after: smuggled + smuggled},
+		{name: "body full of requests, with a length", head: fmt.Sprintf("Content-Length: %d\r\n", 3*len(flood)), before: flood, after: flood},
 		{name: "huge length", head: "Content-Length: 900000000\r\n", before: flood, after: flood},
-		{name: "length and whole", head: fmt.Sprintf("Content-Length: %d\r\n", len(flood)), before: flood, whole: true},
-		{name: "large, with a length and whole", head: fmt.Sprintf("Content-Length: %d\r\n", 20*len(flood)), before: strings.Repeat(flood, 19), after: flood, whole: true},
-		{name: "nothing of a length", head: fmt.Sprintf("Content-Length: %d\r\n", 2*len(smuggled)), after: smuggled},
+		{name: "whole, with a length", head: fmt.Sprintf("Content-Length: %d\r\n", len(flood)), before: flood, whole: true},
+		{name: "large and whole, with a length", head: fmt.Sprintf("Content-Length: %d\r\n", 20*len(flood)), before: strings.Repeat(flood, 19), after: flood, whole: true},
+		{name: "no body, with a length", head: fmt.Sprintf("Content-Length: %d\r\n", 2*len(smuggled)), after: smuggled},
 		{name: "expectation", head: "Content-Length: 1000\r\nExpect: 100-continue\r\n", after: smuggled},
 		{name: "chunked expectation", head: "Transfer-Encoding: chunked\r\nExpect: 100-continue\r\n", after: smuggled},
-		{name: "expectation that is not waited for", head: "Content-Length: 1000\r\nExpect: 100-continue\r\n", before: "filler", after: smuggled},
+		{name: "body without waiting for 100", head: "Content-Length: 1000\r\nExpect: 100-continue\r\n", before: "filler", after: smuggled},
 		{name: "body of a GET", method: "GET", head: "Content-Length: 100000\r\n", before: "filler", after: smuggled},
 		{name: "upgrade", method: "GET", head: "Connection: Upgrade\r\nUpgrade: websocket\r\n", after: smuggled},
-		{name: "upgrade that is not waited for", method: "GET", head: "Connection: keep-alive, upgrade\r\nUpgrade: websocket\r\n", before: smuggled},
+		{name: "request without waiting for 101", method: "GET", head: "Connection: keep-alive, upgrade\r\nUpgrade: websocket\r\n", before: smuggled},
 		{name: "other upgrade", method: "GET", head: "Connection: Upgrade\r\nUpgrade: other\r\n", before: smuggled},
 		{name: "upgrade with a body", head: "Connection: Upgrade\r\nUpgrade: websocket\r\nContent-Length: 1000\r\n", before: "filler", after: smuggled},
 		{name: "upgrade with chunks", method: "GET", head: "Connection: Upgrade\r\nUpgrade: websocket\r\nTransfer-Encoding: chunked\r\n", before: "1000\r\nfiller", after: smuggled},
-		{name: "older client", head: "Connection: keep-alive\r\nContent-Length: 1000\r\n", before: "filler", after: smuggled, method: "POST 1.0"},
+		{name: "HTTP/1.0", head: "Connection: keep-alive\r\nContent-Length: 1000\r\n", before: "filler", after: smuggled, method: "POST 1.0"},
 		{name: "pipelined", head: "Content-Length: 4\r\n", before: "body", whole: true},
 	}
 }()

@@ -19,7 +19,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// smuggled is a request in a place where none may be read.
+// smuggled is a request in bytes that must not be read as one.
 const smuggled = "DELETE /evil/NNNNNN HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"
 
 // witness records where smuggled was seen: by handlers, guards and their observers.

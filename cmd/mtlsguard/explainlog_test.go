@@ -12,7 +12,7 @@ import (
 
 // Each row sends a request to a running server, and explains the line of its log, found by
 // reference or by fingerprint, without a certificate file. The reason is that of the server,
-// and the pasted hint changes what explain says with the certificate.
+// and the pasted hint changes the result of explain with the certificate.
 func TestLineOfALogIsExplainedWithoutTheCertificate(t *testing.T) {
 	for _, row := range []struct {
 		name, port, cert, method, path string

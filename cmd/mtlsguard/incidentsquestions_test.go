@@ -76,8 +76,8 @@ func TestQuestionWhoCalledBetween(t *testing.T) {
 	}
 }
 
-// Revoke a certificate now, and prove it: revoked says where it is not refused yet, its hint
-// refuses it without the CA, and with the CA's list every port proves it.
+// Revoke a certificate at once: revoked lists the ports that still accept it, its hint makes them
+// refuse it without the CA, and with the CA's list revoked shows that every port refuses it.
 func TestQuestionRevokeNow(t *testing.T) {
 	t.Parallel()
 	n := newNight(t)

@@ -53,7 +53,8 @@ public class Client {
 }
 `
 
-// check says for which certificates Java and .NET would send none, and Java does as it says.
+// check warns where Java and .NET would send no certificate. Java then sends none, and otherwise it
+// sends one.
 func TestCheckSaysWhatJavaWouldNotSend(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

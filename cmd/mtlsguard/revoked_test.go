@@ -35,8 +35,8 @@ func (r *revokedReport) on(port string) portRevocation {
 	return r.Ports[slices.IndexFunc(r.Ports, func(p portRevocation) bool { return p.Port == port })]
 }
 
-// A port is said to refuse a certificate as revoked exactly if a running server does. The
-// pasted hints close the ports that look nothing up.
+// revoked reports that a port refuses a certificate exactly if a running server refuses it there.
+// With the pasted hints, ports without lookups refuse it too.
 func TestRevocationIsProvedForEachPort(t *testing.T) {
 	site := serveLogged(t, "trust: {anchors: [client-ca.pem]}=>trust: {anchors: [client-ca.pem], crls: [client-ca.crl]}")
 	compare := func(want map[string]string) revokedReport {

@@ -107,7 +107,7 @@ func TestFirstFiveMinutesOfServe(t *testing.T) {
 	}
 }
 
-// serve says what a port lacks, and what a wrong flag is. It never opens a port then.
+// serve reports a missing setting or a wrong flag, and opens no port.
 func TestServeErrors(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "try")

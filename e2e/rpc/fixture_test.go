@@ -44,7 +44,7 @@ func must[T any](tb testing.TB) func(T, error) T {
 // site is a port with a guard, and the PKI for both.
 type site struct {
 	serverCA *testpki.Pair
-	clients  map[string]*testpki.Pair // by name; "" has none
+	clients  map[string]*testpki.Pair // by name; "" has no certificate
 	clock    testkit.Clock
 	port     *ports.Port
 	guard    *middleware.Guard

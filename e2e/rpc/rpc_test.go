@@ -233,7 +233,7 @@ func TestCallsBeyondAQuotaAreResourceExhausted(t *testing.T) {
 }
 
 // grpc-go sees the headers of a quota as metadata.
-func TestQuotaTellsClientsOfGRPCWhenToRetry(t *testing.T) {
+func TestQuotaSendsClientsOfGRPCTheTimeToRetry(t *testing.T) {
 	t.Parallel()
 	for name, serve := range map[string]func(*site, testing.TB){"handler": (*site).serveHTTP, "transport": (*site).serveGRPC} {
 		t.Run(name, func(t *testing.T) {

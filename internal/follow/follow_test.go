@@ -112,7 +112,7 @@ func TestSourceIsAskedWhateverItsWatchDoes(t *testing.T) {
 		"it cannot watch":                  func(context.Context, *source.Generation) error { return source.ErrUnsupported },
 		"it fails at once":                 func(context.Context, *source.Generation) error { return errors.New("no LISTEN") },
 		"it ends for no reason, at once":   func(context.Context, *source.Generation) error { return nil },
-		"it hears nothing":                 func(ctx context.Context, _ *source.Generation) error { <-ctx.Done(); return ctx.Err() },
+		"it gets no notification":          func(ctx context.Context, _ *source.Generation) error { <-ctx.Done(); return ctx.Err() },
 		"it does not end with its context": func(context.Context, *source.Generation) error { <-end; return nil },
 		"it has a deadline of its own":     func(context.Context, *source.Generation) error { return context.DeadlineExceeded },
 	} {

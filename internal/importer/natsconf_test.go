@@ -132,7 +132,7 @@ func natsHostsAlone(t *testing.T) string {
 }
 
 // NATS gives no user to a certificate whose only names are hosts.
-func TestCertificateWithHostsAloneIsNobody(t *testing.T) {
+func TestCertificateWithHostsAloneHasNoUser(t *testing.T) {
 	t.Parallel()
 	all := map[string]string{"t.conf": natsConf(`{ user = "web.acme.example" }`), "web.pem": natsHostsAlone(t)}
 	got := importertest.Run(t, importer.Options{Certificates: []string{"web.pem"}}, all, func(in *importer.Import, names []string) error {

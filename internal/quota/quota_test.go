@@ -85,7 +85,7 @@ func TestARateIsNeverExceeded(t *testing.T) {
 	}
 }
 
-func TestAClockThatIsSetBackLocksNobodyOut(t *testing.T) {
+func TestAClockThatIsSetBackLocksNoCallerOut(t *testing.T) {
 	t.Parallel()
 	x := newTable(10, time.Minute, 10)
 	x.want(t, "alice", 10, 10)

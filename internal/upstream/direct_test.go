@@ -312,7 +312,7 @@ func TestUnfinishedConnectionsAreNotKept(t *testing.T) {
 		{"a malformed chunk", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"},
 		{"Connection: close", "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok"},
 		{"HTTP/1.0", "HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok"},
-		{"an upgrade that nobody has asked for", "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n"},
+		{"an upgrade without a request for one", "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n"},
 		{"a malformed header", "HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n"},
 	} {
 		ended := make(chan error, 2)

@@ -108,8 +108,8 @@ func TestOptionsWithOtherCredentialsRefuseEveryCall(t *testing.T) {
 	}
 }
 
-// A listener that is not the port's does no handshake, so no caller gets in.
-func TestOtherListenerLetsNobodyIn(t *testing.T) {
+// A listener that is not the port's makes no handshake, so every caller is refused.
+func TestOtherListenerRefusesEveryCaller(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, ports.Require, aliceMayEcho)
 	l := must[net.Listener](t)(net.Listen("tcp", "127.0.0.1:0"))

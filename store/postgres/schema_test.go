@@ -36,7 +36,7 @@ func TestRolesMayOnlyWhatTheyNeed(t *testing.T) {
 		t.Errorf("a node watches: %v", err)
 	}
 	if err := node.PutReport(soon(t), source.Report{Node: "node-1", Number: 1}); err != nil {
-		t.Errorf("a node tells: %v", err)
+		t.Errorf("a node reports: %v", err)
 	}
 	if reports, err := anna.Reports(soon(t)); err != nil || len(reports) != 1 {
 		t.Errorf("an editor reads reports: %v, %v", reports, err)

@@ -20,7 +20,7 @@ import (
 )
 
 // Every test certificate goes to a real NATS server with verify_and_map, and its user is the one that
-// the import reports. Nobody is a user in the result who is not the same there.
+// the import reports. No certificate has another user in the result.
 func TestImportedUsersOfNATS(t *testing.T) {
 	t.Parallel()
 	dir := importertest.Folder(t, nil)
