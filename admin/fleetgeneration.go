@@ -18,7 +18,8 @@ import (
 // apiFleetChange is a generation of a fleet with what it changed.
 type apiFleetChange struct {
 	apiFleetGeneration
-	Trusted bool                 `json:"trusted"` // a signer of this node has signed it, or it needs none
+	Trusted bool                 `json:"trusted"`           // a signer of this node has signed it, or it needs none
+	Missing uint64               `json:"missing,omitempty"` // the number of the generation before it, if the store does not have that: all files are listed as added
 	Files   []fleetedit.FileDiff `json:"files"`
 }
 
@@ -37,26 +38,33 @@ func (c *call) fleetChange() (any, error) {
 	}
 	c.w.Header().Set("ETag", formatETag(node.Site.Fleet.Digest().SHA256()))
 	store, _ := c.page.storeOf(node)
-	files, err := askStore(c, func(ctx context.Context) ([]fleetedit.FileDiff, error) {
-		if g.Manifest.Number == 1 {
-			return fleetedit.Diff(ctx, nil, g, maxCompared)
-		}
-		before, err := store.At(ctx, g.Manifest.Number-1)
-		if errors.Is(err, source.ErrNone) {
-			before, err = nil, nil
-		}
-		if err == nil && before != nil { // with a forged one before it, a change could be hidden
-			err = fleetedit.CheckParent(g, before)
-		}
+	return askStore(c, func(ctx context.Context) (*apiFleetChange, error) {
+		out := &apiFleetChange{apiFleetGeneration: newFleetGeneration(g.Manifest), Trusted: node.Check(g) == nil}
+		before, err := previous(ctx, store, g)
 		if err != nil {
 			return nil, err
 		}
-		return fleetedit.Diff(ctx, before, g, maxCompared)
+		if before == nil {
+			out.Missing = g.Manifest.Number - 1
+		}
+		out.Files, err = fleetedit.Diff(ctx, before, g, maxCompared)
+		return out, err
 	})
+}
+
+// previous returns the generation before g, or nil if there is none in the store.
+func previous(ctx context.Context, store source.Store, g *source.Generation) (*source.Generation, error) {
+	if g.Manifest.Number == 1 {
+		return nil, nil
+	}
+	before, err := store.At(ctx, g.Manifest.Number-1)
+	if errors.Is(err, source.ErrNone) {
+		return nil, nil
+	}
 	if err != nil {
 		return nil, err
 	}
-	return &apiFleetChange{newFleetGeneration(g.Manifest), node.Check(g) == nil, files}, nil
+	return before, fleetedit.CheckParent(g, before) // with a forged one before it, a change could be hidden
 }
 
 // storedGeneration returns the generation that the path names, as the store has it.

@@ -36,6 +36,41 @@ func (f *orders) generation(parent *source.Generation, fleet, users string) *sou
 	return g
 }
 
+// pruned is a store that does not have its first generation any more.
+type pruned struct{ *orders }
+
+func (p pruned) At(ctx context.Context, number uint64) (*source.Generation, error) {
+	if number == 1 {
+		return nil, source.ErrNone
+	}
+	return p.orders.At(ctx, number)
+}
+
+// Where a store does not have the generation before, the answer and the screen say so, since all files are listed as added.
+// Covers U9.
+func TestPrunedGenerationIsNamed(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t)
+	f.push("bob", "users.yaml", siteUsers+"# two\n")
+	f.push("bob", "users.yaml", siteUsers+"# three\n")
+	s := f.site(pruned{f}, f.signed())
+	alice := s.client("alice")
+	for path, want := range map[string]struct {
+		missing uint64
+		files   int
+		text    string // of the screen
+	}{"2": {1, 3, "does not have generation 1"}, "3": {0, 1, ""}} {
+		got := decode[admin.FleetChange](s, s.do(alice, "GET", "admin", "/api/v1/fleet/"+path, ""))
+		if got.Missing != want.missing || len(got.Files) != want.files {
+			t.Errorf("%s: missing %d with %d files, want %d and %d", path, got.Missing, len(got.Files), want.missing, want.files)
+		}
+		page := s.do(alice, "GET", "admin", "/changes/"+path, "").body
+		if said := strings.Contains(page, "does not have generation"); said != (want.text != "") || !strings.Contains(page, want.text) {
+			t.Errorf("%s: the screen is %s", path, page)
+		}
+	}
+}
+
 // A store that shows another generation than the one that was in effect gets it neither restored, nor into a list of
 // what changed: not even with a signature of the fleet.
 // Covers U9.
