@@ -206,7 +206,7 @@ func (n *nodes) inEffect(user string, begun time.Time) time.Duration {
 	client := n.pki.Client(user)
 	for i := range n.servers {
 		for n.ask(client, i) != user {
-			if time.Since(begun) > 20*time.Second {
+			if time.Since(begun) > testkit.Patience {
 				n.t.Fatalf("%s is not a user of node %d: %s; %+v", user, i+1, n.ask(client, i), n.servers[i].Status().Source)
 			}
 			time.Sleep(2 * time.Millisecond)

@@ -9,6 +9,7 @@ import (
 	"testing/fstest"
 	"time"
 
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/source"
 )
 
@@ -95,7 +96,7 @@ func sleep(ctx context.Context, d time.Duration) error {
 // WaitFor waits until a generation, or a later one, was seen.
 func WaitFor(t testing.TB, seen <-chan uint64, number uint64) {
 	t.Helper()
-	late := time.After(20 * time.Second)
+	late := time.After(testkit.Patience)
 	for {
 		select {
 		case n := <-seen:
@@ -103,7 +104,7 @@ func WaitFor(t testing.TB, seen <-chan uint64, number uint64) {
 				return
 			}
 		case <-late:
-			t.Fatalf("generation %d was not seen within 20 s", number)
+			t.Fatalf("generation %d was not seen within %v", number, testkit.Patience)
 		}
 	}
 }
