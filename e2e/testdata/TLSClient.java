@@ -31,7 +31,7 @@ public class TLSClient {
         context.init(keys(p), roots(p, line[2]), null);
         if (line[0].equals("HttpClient")) {
             HttpClient client = HttpClient.newBuilder().sslContext(context).version(HttpClient.Version.HTTP_1_1).build();
-            HttpRequest request = HttpRequest.newBuilder(URI.create(line[3])).timeout(Duration.ofSeconds(10)).build();
+            HttpRequest request = HttpRequest.newBuilder(URI.create(line[3])).timeout(Duration.ofSeconds(60)).build();
             return client.send(request, HttpResponse.BodyHandlers.ofString()).body();
         }
         HttpsURLConnection connection = (HttpsURLConnection) new URL(line[3]).openConnection();
