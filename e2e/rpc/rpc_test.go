@@ -282,7 +282,7 @@ func TestExpiryEndsStreams(t *testing.T) {
 			start := time.Now()
 			s.clock.Set(s.clients["alice"].Cert.NotAfter.Add(time.Minute))
 			_, err = stream.Recv()
-			if took := time.Since(start); took > 5*time.Second {
+			if took := time.Since(start); took > 10*time.Second { // a second, and a busy machine
 				t.Errorf("after %v", took)
 			}
 			want := codes.Unavailable

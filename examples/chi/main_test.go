@@ -103,7 +103,7 @@ func TestEvents(t *testing.T) {
 func TestWebSocket(t *testing.T) {
 	t.Parallel()
 	server := newServer(t)
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	url := strings.Replace(server.URL, "https:", "wss:", 1) + "/chat"
 	c, _, err := websocket.Dial(ctx, url, &websocket.DialOptions{HTTPClient: server.Client("alice")})
@@ -131,7 +131,7 @@ func TestStreamsEndWithTheCertificate(t *testing.T) {
 	var ahead atomic.Int64
 	server := mtlsguardtest.NewServer(t, nil, mtlsguardtest.WithServe(serve), mtlsguardtest.WithPolicy(policy),
 		mtlsguardtest.WithOptions(mtlsguard.Options{Now: func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }}))
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	c, _, err := websocket.Dial(ctx, strings.Replace(server.URL, "https:", "wss:", 1)+"/chat", &websocket.DialOptions{HTTPClient: server.Client("alice")})
 	if err != nil {

@@ -24,7 +24,7 @@ func TestSilentClientsAndManyConnectionsAreRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer silent.Close()
-	silent.SetReadDeadline(time.Now().Add(3 * time.Second))
+	silent.SetReadDeadline(time.Now().Add(testkit.Patience))
 	if _, err := silent.Read(make([]byte, 1)); err == nil || isTimeout(err) {
 		t.Errorf("a silent client: %v", err)
 	}
@@ -32,7 +32,7 @@ func TestSilentClientsAndManyConnectionsAreRefused(t *testing.T) {
 
 	dial := func() error {
 		pair := s.ca.Leaf("alice").TLS()
-		c, err := tls.DialWithDialer(&net.Dialer{Timeout: 5 * time.Second}, "tcp", s.addr["few"],
+		c, err := tls.DialWithDialer(&net.Dialer{Timeout: testkit.Patience}, "tcp", s.addr["few"],
 			&tls.Config{RootCAs: s.serverCA.Pool(), ServerName: "localhost", Certificates: []tls.Certificate{pair}})
 		if err == nil {
 			t.Cleanup(func() { c.Close() })

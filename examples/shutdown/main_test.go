@@ -69,7 +69,7 @@ func TestShutdownWaitsForRequests(t *testing.T) {
 	alice := server.Client("alice")
 	answer := make(chan string, 1)
 	go func() { answer <- get(alice, server.URL+"/report") }()
-	for limit := time.Now().Add(10 * time.Second); server.Server.Status().Ports[0].Allowed == 0; time.Sleep(time.Millisecond) {
+	for limit := time.Now().Add(time.Minute); server.Server.Status().Ports[0].Allowed == 0; time.Sleep(time.Millisecond) {
 		if time.Now().After(limit) {
 			t.Fatal("the request does not arrive")
 		}

@@ -35,7 +35,7 @@ func TestNATS(t *testing.T) {
 	}
 	s.Start()
 	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
-	if !s.ReadyForConnections(20 * time.Second) {
+	if !s.ReadyForConnections(testkit.Patience) {
 		t.Fatal("the nats-server does not start")
 	}
 	at := "nats://anna:editors-only@" + s.Addr().String()

@@ -25,6 +25,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/certmap"
 	"github.com/mtlsguard/mtlsguard/forwarded"
 	"github.com/mtlsguard/mtlsguard/gateways/extauthz"
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 	"github.com/mtlsguard/mtlsguard/middleware"
 	"github.com/mtlsguard/mtlsguard/policy"
@@ -260,7 +261,7 @@ func TestOnlyEnvoyMayAsk(t *testing.T) {
 			t.Errorf("%s: %s, want 403 untrusted-gateway", name, got)
 		}
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), testkit.Patience)
 	defer cancel()
 	if got := decision(s.envoy(t, s.ask, testpki.NewCA("Other CA").Leaf("envoy")).Check(ctx, call(s.alice, "GET", "/orders/7"))); got != "Unavailable" {
 		t.Errorf("an untrusted certificate: %s, want Unavailable", got)
@@ -324,7 +325,7 @@ func TestQuotas(t *testing.T) {
 func TestOtherRequestsGoToTheGuard(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	client := &http.Client{Transport: &http.Transport{TLSClientConfig: s.tls(s.gateway)}, Timeout: 10 * time.Second}
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: s.tls(s.gateway)}, Timeout: testkit.Patience}
 	defer client.CloseIdleConnections()
 	r := must[*http.Request](t)(http.NewRequest("GET", "https://"+s.ask.Addr().String()+"/envoy.service.auth.v3.Authorization/Check", nil))
 	r.Header.Set("X-Original-Method", "GET")

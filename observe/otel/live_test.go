@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/sdk/metric"
@@ -18,6 +17,7 @@ import (
 	api "go.opentelemetry.io/otel/trace"
 
 	"github.com/mtlsguard/mtlsguard"
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 	"github.com/mtlsguard/mtlsguard/observe/internal/testsite"
 	"github.com/mtlsguard/mtlsguard/observe/otel"
@@ -83,9 +83,7 @@ func (l *live) traced(next http.Handler) http.Handler {
 // span returns the attributes of the only span as text.
 func (l *live) span() map[string]string {
 	l.Helper()
-	for end := time.Now().Add(10 * time.Second); len(l.spans.Ended()) == 0 && time.Now().Before(end); {
-		time.Sleep(5 * time.Millisecond)
-	}
+	testkit.Eventually(l, "a span ends", func() bool { return len(l.spans.Ended()) > 0 })
 	ended := l.spans.Ended()
 	l.spans.Reset()
 	if len(ended) != 1 {
