@@ -135,7 +135,7 @@ func TestEditsThatAreRefused(t *testing.T) {
 
 // The form of a mapping works without a script, and only for those who may.
 // Covers W10.
-func TestMappingForm(t *testing.T) {
+func TestMappingFormIsForEditors(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, editing)
 	alice, carol := s.client("alice"), s.client("carol")

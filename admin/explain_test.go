@@ -12,9 +12,10 @@ import (
 	"github.com/mtlsguard/mtlsguard/testdata/pki"
 )
 
-// A question by certificate, by user, or without a certificate, and what is wrong with one.
+// The page explains a request by certificate, by user or without a certificate, and names what is
+// wrong with the input.
 // Covers W6, W7.
-func TestExplain(t *testing.T) {
+func TestPageExplainsRequests(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	alice := s.client("alice")
@@ -73,7 +74,7 @@ func TestExplain(t *testing.T) {
 
 // The form works without a script, and does not send back what was uploaded.
 // Covers W6.
-func TestExplainForm(t *testing.T) {
+func TestExplainFormShowsNoUpload(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	alice := s.client("alice")

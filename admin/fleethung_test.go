@@ -13,8 +13,8 @@ import (
 	"github.com/mtlsguard/mtlsguard/source"
 )
 
-// hungStore is a store that answers nothing while it hangs, whatever becomes of the context of a question: a folder on a
-// network file system whose server is away does so.
+// hungStore is a store whose calls do not return while it hangs, even after their context has ended: like a folder on a
+// network file system whose server is down.
 type hungStore struct {
 	source.Store
 	mu   sync.Mutex
@@ -71,8 +71,8 @@ func (h *hungStore) PutReport(ctx context.Context, r source.Report) error {
 	return h.Store.PutReport(ctx, r)
 }
 
-// A store that hangs makes no answer of the page wait for ever: the fleet is shown without it, edits and rollbacks say that they
-// may be committed, and more than a few questions are not asked. Callers are served, and edits are possible afterwards.
+// The page answers while the store hangs: the fleet is shown without it, edits and rollbacks report that they may be
+// committed, and only a few calls wait for the store. Callers are served, and edits are possible afterwards.
 // Covers U10.
 func TestPageAnswersWhileTheStoreHangs(t *testing.T) {
 	t.Parallel()
@@ -101,7 +101,7 @@ func TestPageAnswersWhileTheStoreHangs(t *testing.T) {
 	if got := s.do(alice, "POST", "admin", "/api/v1/fleet/1/rollback", "", "If-Match", fleet); got.StatusCode != http.StatusServiceUnavailable || !strings.Contains(got.body, waits) {
 		t.Errorf("got %s: %s, want 503", got.Status, got.body)
 	}
-	// Four questions are open now.
+	// Four calls wait for the store now.
 	const full = "the store of the fleet has not answered earlier questions"
 	if got := edit(users); got.StatusCode != http.StatusServiceUnavailable || !strings.Contains(got.body, full) {
 		t.Errorf("got %s: %s, want 503 at once", got.Status, got.body)

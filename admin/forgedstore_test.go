@@ -46,7 +46,8 @@ func (p pruned) At(ctx context.Context, number uint64) (*source.Generation, erro
 	return p.orders.At(ctx, number)
 }
 
-// Where a store does not have the generation before, the answer and the screen say so, since all files are listed as added.
+// If a store does not have the generation before, all files are listed as added, and the answer and the screen name the
+// missing generation.
 // Covers U9.
 func TestPrunedGenerationIsNamed(t *testing.T) {
 	t.Parallel()
@@ -71,8 +72,8 @@ func TestPrunedGenerationIsNamed(t *testing.T) {
 	}
 }
 
-// A store that shows another generation than the one that was in effect gets it neither restored, nor into a list of
-// what changed: not even with a signature of the fleet.
+// A generation that a store shows in place of the one that was in effect is neither restored nor shown as a change, even
+// with a signature of the fleet.
 // Covers U9.
 func TestForgedHistoryIsRefused(t *testing.T) {
 	t.Parallel()

@@ -57,8 +57,7 @@ func TestHeadOfTheStreamHoldsNothing(t *testing.T) {
 	}
 }
 
-// A change that its caller only wanted to see is not made: whatever is unclear in the query is
-// refused.
+// A query that may be a misspelled dry_run is refused: otherwise a dry run would become an edit.
 // Covers W13.
 func TestUnclearDryRunsAreRefused(t *testing.T) {
 	t.Parallel()
@@ -85,8 +84,8 @@ func TestUnclearDryRunsAreRefused(t *testing.T) {
 	}
 }
 
-// An editor whose own mapping would end soon has no time to undo that: it is refused, as an end
-// now. An edit that changes nothing for the editor within a day is accepted. Covers W10.
+// An edit that ends the editor's own mapping soon is refused, like one that ends it now: there would
+// be no time to undo it. An edit that changes nothing for the editor within a day is accepted. Covers W10.
 func TestEditorIsNotLockedOutSoon(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, editing)

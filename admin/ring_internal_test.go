@@ -89,7 +89,7 @@ func TestMemoryOfRefusalsIsBounded(t *testing.T) {
 }
 
 // Counts of a minute stay in their minute, and go after a day.
-func TestMinutes(t *testing.T) {
+func TestCountsOfAMinuteAreKeptForADay(t *testing.T) {
 	t.Parallel()
 	var m minutes
 	start := time.Date(2026, 1, 31, 8, 0, 30, 0, time.UTC)
@@ -128,7 +128,7 @@ func TestMinutes(t *testing.T) {
 }
 
 // The last use of a mapping is known to the second, without a lock once the mapping is known.
-func TestLastSeen(t *testing.T) {
+func TestLastUseOfAMappingIsToTheSecond(t *testing.T) {
 	t.Parallel()
 	var l lastSeen
 	for i := range 1000 {

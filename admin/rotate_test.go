@@ -58,7 +58,7 @@ func (p *partnerSite) mapping(id string) admin.Mapping {
 // The next certificate of a partner works beside the old one, which ends with its certificate;
 // both mappings change with one write.
 // Covers W10, W12.
-func TestRotation(t *testing.T) {
+func TestRotationKeepsTheOldCertificateUntilItEnds(t *testing.T) {
 	t.Parallel()
 	p := newPartnerSite(t)
 	before := p.users()
@@ -103,7 +103,7 @@ func TestRotation(t *testing.T) {
 	}
 }
 
-// A rotation changes nothing that it should not.
+// A refused rotation changes nothing.
 // Covers W10, W12.
 func TestRotationsThatAreRefused(t *testing.T) {
 	t.Parallel()
@@ -149,7 +149,7 @@ func TestRotationsThatAreRefused(t *testing.T) {
 // The form shows what would change, and changes it once it is confirmed. When the new certificate
 // is used and the old one was not for a week, the page offers to end the old one.
 // Covers W10, W12.
-func TestRotationForm(t *testing.T) {
+func TestRotationIsShownBeforeItIsMade(t *testing.T) {
 	t.Parallel()
 	p := newPartnerSite(t)
 	before := p.users()

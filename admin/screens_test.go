@@ -93,10 +93,10 @@ func TestFailedReloadIsShown(t *testing.T) {
 	}
 }
 
-// Closing a connection and reloading are for those whom the policy allows a POST; others see no
+// Only users whom the policy allows a POST may close a connection or reload. Other users see no
 // button.
 // Covers W2.
-func TestOnlyEditorsClose(t *testing.T) {
+func TestOnlyEditorsCloseAndReload(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	alice, carol, bob := s.client("alice"), s.client("carol"), s.client("bob")
@@ -163,8 +163,8 @@ func TestOverviewListsWhatEnds(t *testing.T) {
 	}
 }
 
-// A certificate that the program knows shows when a mapping by fingerprint ends, before it is
-// used.
+// The end of a mapping by fingerprint is shown before its first use, if the program keeps the
+// certificate.
 func TestKeptCertificatesShowTheirEnd(t *testing.T) {
 	t.Parallel()
 	ca := testpki.NewCA("CA")
@@ -185,7 +185,7 @@ func TestKeptCertificatesShowTheirEnd(t *testing.T) {
 	}
 }
 
-func TestConfigErrors(t *testing.T) {
+func TestWrongLimitOfRefusalsIsAnError(t *testing.T) {
 	t.Parallel()
 	for _, n := range []int{-1, 99, 10_001} {
 		if _, err := admin.New(admin.Config{Refusals: n}); err == nil || len(configerror.All(err)) != 1 {

@@ -200,7 +200,7 @@ func TestBasic(t *testing.T) {
 	}
 }
 
-func TestPasswords(t *testing.T) {
+func TestPasswordsAreCompared(t *testing.T) {
 	t.Parallel()
 	passwords := map[string]string{"carol": "secret", "empty": ""}
 	check := middleware.Passwords(passwords)

@@ -159,7 +159,7 @@ func TestUnmappedUser(t *testing.T) {
 	})
 }
 
-func TestRefuse(t *testing.T) {
+func TestRefuseWritesTheBodyAlone(t *testing.T) {
 	t.Parallel()
 	port := newPort(t, "p", ports.Request)
 	var got middleware.Outcome

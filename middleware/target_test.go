@@ -491,7 +491,7 @@ func TestOptionsStarIsAPathOfItsOwn(t *testing.T) {
 }
 
 // Covers A14, E14.
-func TestServerNames(t *testing.T) {
+func TestHostMustBeAServerName(t *testing.T) {
 	t.Parallel()
 	port := newPort(t, "p", ports.Request)
 	guard := newGuard(t, func(c *middleware.Config) {

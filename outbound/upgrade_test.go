@@ -45,7 +45,7 @@ func upgradeRequest(r *http.Request) *http.Request {
 
 // An upgraded connection is readable and writable, counts as a call until it is closed, and
 // uses HTTP/1.1 also with a server that supports HTTP/2.
-func TestUpgrade(t *testing.T) {
+func TestUpgradedConnectionCountsAsACall(t *testing.T) {
 	t.Parallel()
 	w, s := newFixture(t, "alice"), serve(t, handleUpgrade)
 	transport := w.transport()
@@ -157,7 +157,7 @@ func TestInFlightCountsCallsUntilTheirBodiesEnd(t *testing.T) {
 }
 
 // http.Client reports an exceeded deadline as a timeout.
-func TestTimeout(t *testing.T) {
+func TestExceededDeadlineIsATimeout(t *testing.T) {
 	t.Parallel()
 	w, done := newFixture(t, "alice"), make(chan struct{})
 	s := serve(t, func(http.ResponseWriter, *http.Request) { <-done })

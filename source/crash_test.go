@@ -81,7 +81,7 @@ func keepAgain(folder string, g *source.Generation) error {
 
 // A process that is killed at any step leaves the old or the new generation as a whole, and the next one can
 // write again.
-func TestCrash(t *testing.T) {
+func TestKilledWriterLeavesAWholeGeneration(t *testing.T) {
 	t.Parallel()
 	newest := map[string]func(folder string) (*source.Generation, error){
 		"keep": func(folder string) (*source.Generation, error) {

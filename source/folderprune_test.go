@@ -11,7 +11,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/source/sourcetest"
 )
 
-func TestPruneOfAFolder(t *testing.T) {
+func TestFolderIsPruned(t *testing.T) {
 	t.Parallel()
 	sourcetest.RunPrune(t, func(t *testing.T) source.Store { return source.Folder(t.TempDir()) }, func(ctx context.Context, s source.Store, keep int, younger, grace time.Duration) (int, error) {
 		return s.(source.FolderStore).Prune(ctx, source.Retention{Keep: keep, Younger: younger, Grace: grace})

@@ -50,7 +50,7 @@ func TestGenerationIsAFileSystem(t *testing.T) {
 	}
 }
 
-// Whatever a store hands out, a reader gets the bytes of the manifest or an error.
+// A reader gets the bytes that the manifest describes, or an error, whatever the store returns.
 func TestFilesOfAHostileStore(t *testing.T) {
 	t.Parallel()
 	g := next(t, nil, "users.yaml", "abcdef")
@@ -122,7 +122,7 @@ func TestNextFollowsItsParent(t *testing.T) {
 	}
 }
 
-func TestSignatures(t *testing.T) {
+func TestGenerationNeedsATrustedSignature(t *testing.T) {
 	t.Parallel()
 	trusted, key := signer(t)
 	others, otherKey := signer(t)

@@ -137,7 +137,7 @@ func TestDamagedManifestIsReported(t *testing.T) {
 	}
 }
 
-// A source that stops in the middle of a file is given up, with a sentence.
+// Reading from a source that stops in the middle of a file ends with an error that names the cause.
 func TestStalledSourceIsGivenUp(t *testing.T) {
 	g := nextAt(nil, "users.yaml", "abc")
 	source.SetStallTimeout(50 * time.Millisecond)

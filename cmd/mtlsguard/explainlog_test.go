@@ -93,7 +93,7 @@ func TestLineOfALogIsExplainedWithoutTheCertificate(t *testing.T) {
 
 // The answer is the decision by the current files, not that of the line; the difference is
 // reported.
-func TestLineOfALogIsDecidedAgainByTheFilesOfNow(t *testing.T) {
+func TestLineOfALogIsDecidedAgainByTheCurrentFiles(t *testing.T) {
 	site := serveLogged(t)
 	site.request("internal", "orders", "GET", "/orders/7")
 	print := []string{"--log", "server.log", "--fingerprint", fingerprint(t, "orders")}

@@ -13,8 +13,8 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/testkit"
 )
 
-// incident is a fault at a running server. One command leads from what a person at night has to the
-// cause, and to the change that resolves it.
+// incident is a fault at a running server. From the client's answer or the log, one command finds
+// the cause and the change that resolves it.
 type incident struct {
 	name    string
 	before  func(*nightSite) // changes the files before the server starts
@@ -23,7 +23,7 @@ type incident struct {
 	send    func(*nightSite) answerAtNight // sends the request in another way
 	fails   string                         // what the client sees
 	log     []string                       // texts of the line of the log, if not the answer's reference
-	command string                         // $REFERENCE, $FINGERPRINT and others are what one has
+	command string                         // $REFERENCE, $FINGERPRINT and others are from the answer or the log
 	cause   string                         // text of the command's output
 	mend    string                         // text of the hint
 	fill    map[string]string              // the placeholders of the hint, such as NAME
@@ -119,7 +119,7 @@ func (i incident) run(t *testing.T) {
 	}
 }
 
-// collect takes what one has from the answer and the log.
+// collect reads the values of $REFERENCE and others from the answer and the log.
 func (n *nightSite) collect(failed answerAtNight, texts []string) {
 	n.Helper()
 	if failed.reference != "" {

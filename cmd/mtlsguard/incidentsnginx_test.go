@@ -109,7 +109,7 @@ var nginxIncidents = []incident{
 	}, send: throughNginx("partner"), fails: unmapped, command: explainReference, cause: "users.yaml:2 disables partner", mend: "to let them back"},
 }
 
-// Behind nginx one command leads to cause and mend too. nginx serves the real client.
+// Behind nginx, too, one command finds the cause and the change. nginx serves the real client.
 func TestIncidentBehindNginxIsMendedByOneCommand(t *testing.T) {
 	t.Parallel()
 	testkit.Program(t, "nginx", "nginx-light")

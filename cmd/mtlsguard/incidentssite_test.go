@@ -26,7 +26,7 @@ type nightSite struct {
 	clients                                                     map[string]*testpki.Pair
 	addrs                                                       map[string]string // by the port's name
 	options                                                     mtlsguard.Options
-	vars                                                        map[string]string // what the person at night has, for the command
+	vars                                                        map[string]string // the values of $REFERENCE and others, for the command
 	mended                                                      *call             // the request of a client that was mended
 	nginx                                                       *nginx            // the gateway in front of the port edge, or nil
 	alias                                                       string            // of the outgoing call
@@ -126,7 +126,7 @@ func printOf(p *testpki.Pair) string { return newCertificateReport(p.Cert).Finge
 
 func (n *nightSite) path(name string) string { return filepath.Join(n.dir, name) }
 
-// put replaces a file at once, as a careful person does.
+// put replaces a file atomically.
 func (n *nightSite) put(name, text string) {
 	n.Helper()
 	if err := errors.Join(os.WriteFile(n.path(name+".new"), []byte(text), 0o600), os.Rename(n.path(name+".new"), n.path(name))); err != nil {

@@ -128,7 +128,7 @@ func TestHintOfRevokedRefusesTheCertificateAtOnce(t *testing.T) {
 }
 
 // Each row is one state of revocation of a port.
-func TestProofOfEachKind(t *testing.T) {
+func TestRevokedReportsEveryStateOfAPort(t *testing.T) {
 	ca := testpki.NewCA("Root")
 	sub := ca.SubCA("Sub")
 	leaf, other, below, old := ca.Leaf("leaf"), ca.Leaf("other"), sub.Leaf("below"), ca.Leaf("old", func(c *x509.Certificate) {

@@ -108,7 +108,7 @@ func TestFirstFiveMinutesOfServe(t *testing.T) {
 }
 
 // serve reports a missing setting or a wrong flag, and opens no port.
-func TestServeErrors(t *testing.T) {
+func TestErrorOfServeOpensNoPort(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "try")
 	var out bytes.Buffer

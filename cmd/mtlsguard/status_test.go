@@ -15,7 +15,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/reason"
 )
 
-// The exit status says whether the server is well, and the text says why not.
+// The exit status is 0 only if the server is well. Otherwise the text has the reasons.
 func TestStatusSaysWhetherTheServerIsWell(t *testing.T) {
 	t.Parallel()
 	at := time.Date(2026, 1, 31, 8, 0, 0, 0, time.UTC)

@@ -32,8 +32,7 @@ func trustSite(t *testing.T, trust string) {
 	put(t, "mtlsguard.yaml", strings.Replace(text, old, trust, 1))
 }
 
-// explain shows where a CA or CRL stands that looks like the one that is needed, and why it
-// does not count.
+// explain names the file with a CA or CRL like the one that is needed, and why it does not count.
 func TestExplainNamesTheFileThatDoesNotCount(t *testing.T) {
 	const makeClient = `printf 'extendedKeyUsage=clientAuth\n' > ext
 openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout k.pem -subj /CN=alice -out csr

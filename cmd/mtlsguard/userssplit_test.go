@@ -140,7 +140,7 @@ func TestUsersCommandsChangeOneFileOfAFolder(t *testing.T) {
 	step("users remove --config mtlsguard.yaml stranger", "-"+stranger, "removed from users/"+stranger+":1")
 	step("users add --users users --cert orders.pem --user orders-batch --id orders2 --by subject --issuer client-ca.pem --dry-run", "", `"issuer": "../client-ca.pem"`)
 
-	// Files of one's own stay, and new mappings come beside them.
+	// Other files of the folder stay, and new mappings come beside them.
 	for name, text := range before {
 		if err := os.Remove(filepath.Join("users", name)); err != nil {
 			t.Fatal(err)

@@ -305,7 +305,7 @@ func TestEmptyHeaderIsRemoved(t *testing.T) {
 }
 
 // A quota refuses with 429 and its headers.
-func TestQuotas(t *testing.T) {
+func TestQuotaRefusesWith429(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, func(c *middleware.Config, _ *extauthz.Config) {
 		c.Quotas = []middleware.Quota{{Name: "few", Requests: 1, Interval: time.Hour}}
@@ -364,7 +364,7 @@ func TestPanicsRefuse(t *testing.T) {
 	}
 }
 
-func TestConfigErrors(t *testing.T) {
+func TestWrongConfigsAreErrors(t *testing.T) {
 	t.Parallel()
 	next := http.NotFoundHandler()
 	for name, build := range map[string]func() (http.Handler, error){

@@ -112,7 +112,7 @@ func TestWaitGivenUp(t *testing.T) {
 
 // Values that come soon after others are handed over together, at the end of a pause; the first
 // one, a full batch, and a Wait are not held up.
-func TestPause(t *testing.T) {
+func TestValuesThatComeSoonAreHandedOverTogether(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex

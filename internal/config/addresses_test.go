@@ -6,7 +6,7 @@ import (
 )
 
 // Each range that is refused has a hint, and the range in the hint is one.
-func TestRanges(t *testing.T) {
+func TestRefusedRangeHasAHint(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct{ text, what, hint string }{
 		{"10.0.0.0/8", "", ""},

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-func TestRates(t *testing.T) {
+func TestRateIsParsed(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
 		text     string

@@ -257,7 +257,7 @@ func TestSlowServer(t *testing.T) {
 	}
 }
 
-func TestRedirects(t *testing.T) {
+func TestRedirectsStayOnTheHost(t *testing.T) {
 	var hits atomic.Int64
 	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { hits.Add(1) }))
 	defer elsewhere.Close()

@@ -20,7 +20,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 )
 
-func TestUntilNext(t *testing.T) {
+func TestNextFetchDependsOnTheLifetime(t *testing.T) {
 	now := time.Now()
 	f := &crlfetch.Fetcher{Now: func() time.Time { return now }}
 	const minute, hour, day = time.Minute, time.Hour, 24 * time.Hour

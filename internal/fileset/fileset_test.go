@@ -12,7 +12,7 @@ const block = "-----BEGIN X-----\nAAAA\n-----END X-----\n"
 
 func set(text string) Set { return Set{"file": Of([]byte(text))} }
 
-func TestPauses(t *testing.T) {
+func TestPauseDependsOnTheChange(t *testing.T) {
 	t.Parallel()
 	folder := Folder(sha256.Sum256([]byte("names")), fmt.Errorf("x %w", ErrNoFile))
 	for name, row := range map[string]struct {

@@ -266,7 +266,7 @@ func TestYoungFilesAreReadAgain(t *testing.T) {
 }
 
 // A stamp is sure if neither time is near the reading, and the change time not after it.
-func TestIsSure(t *testing.T) {
+func TestStampNearTheReadingIsUnsure(t *testing.T) {
 	t.Parallel()
 	read := time.Unix(1_000_000, 0)
 	at := func(d time.Duration) int64 { return read.Add(d).UnixNano() }

@@ -110,7 +110,7 @@ func TestHostileFilesAreRejected(t *testing.T) {
 	}
 }
 
-func TestPKCS12(t *testing.T) {
+func TestPKCS12IsRead(t *testing.T) {
 	t.Parallel()
 	ca := testpki.NewCA("CA")
 	alice := ca.Leaf("alice")

@@ -15,7 +15,7 @@ import (
 var storm = flag.Bool("storm", false, "the storm test with 100,000 users and 1,000,000 requests")
 
 // A storm of users lets exactly a burst of each through, in bounded memory.
-func TestStorm(t *testing.T) {
+func TestStormOfUsersGetsABurstEach(t *testing.T) {
 	users, requests := 2_000, 20_000
 	if *storm {
 		users, requests = 100_000, 1_000_000

@@ -28,7 +28,7 @@ func extension(der []byte) pkix.Extension {
 }
 
 // Names of a damaged or repeated extension do not count.
-func TestNames(t *testing.T) {
+func TestNamesOfADamagedExtensionDoNotCount(t *testing.T) {
 	t.Parallel()
 	good := encode(t, name(2, san.DNS, "A.example"), name(2, san.URI, "spiffe://acme/%61"), name(2, san.Email, "a@acme.example"), name(2, san.DNS, "b.example"))
 	for text, row := range map[string]struct {

@@ -56,7 +56,7 @@ func read(data string) (form, []*configerror.Error) {
 	return f, configerror.All(wrong.Err())
 }
 
-func TestReads(t *testing.T) {
+func TestValuesAreReadByTheirField(t *testing.T) {
 	t.Parallel()
 	otherwise := form{on: true, number: 7, after: time.Minute}
 	with := func(change func(*form)) form {

@@ -132,8 +132,8 @@ func TestUpdateWithAnErrorIsIgnored(t *testing.T) {
 	}
 }
 
-// An authority that cannot be an anchor is left out: a partner's bundle does not keep the own one
-// from being renewed.
+// An authority that cannot be an anchor is left out: a partner's bundle does not stop the renewal of
+// the own one.
 func TestUselessAuthorityIsLeftOut(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

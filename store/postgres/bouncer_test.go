@@ -79,7 +79,7 @@ logfile = %s
 	return dsn
 }
 
-func TestPgBouncer(t *testing.T) {
+func TestNodeBehindPgBouncerFollows(t *testing.T) {
 	t.Parallel()
 	c := sharedCluster(t)
 	for _, x := range []struct {

@@ -33,7 +33,7 @@ type cluster struct {
 	names  atomic.Int64
 }
 
-// process is a program that a test has started. It ends with the test binary, whatever happens to it.
+// process is a program that a test has started. It ends with the test binary, also if that is killed.
 type process struct {
 	*exec.Cmd
 	ended chan struct{}
@@ -81,7 +81,7 @@ func asDatabase(cmd *exec.Cmd) error {
 	return nil
 }
 
-// giveToDatabase makes a file or a folder that of the user of start.
+// giveToDatabase makes the user of start the owner of a file or folder.
 func giveToDatabase(name string) error {
 	if os.Getuid() != 0 {
 		return nil
@@ -212,7 +212,7 @@ func (c *cluster) try(database, role, sql string) error {
 	return err
 }
 
-// row asks for one row as the superuser.
+// row queries one row as the superuser.
 func (c *cluster) row(database, sql string, arguments ...any) pgx.Row {
 	ctx, cancel := context.WithTimeout(context.Background(), testkit.Patience)
 	conn, err := pgx.Connect(ctx, c.dsn(database))
@@ -223,7 +223,7 @@ func (c *cluster) row(database, sql string, arguments ...any) pgx.Row {
 	return closing{conn.QueryRow(ctx, sql, arguments...), func() { _ = conn.Close(ctx); cancel() }}
 }
 
-// failed is a row that could not be asked for.
+// failed is a row whose query failed.
 type failed struct{ error }
 
 func (f failed) Scan(...any) error { return f.error }

@@ -53,7 +53,7 @@ func content(g *source.Generation) (string, error) {
 	return string(data), err
 }
 
-// follow does what a node does, until ctx ends, and sends each number that it sees.
+// follow reads generations as a node does, until ctx ends, and sends the number of each.
 func follow(ctx context.Context, s source.Source, saw func(*source.Generation)) {
 	var have *source.Generation
 	for ctx.Err() == nil {

@@ -14,7 +14,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/source"
 )
 
-// The database may hold rows of others: no constraint stops its superuser.
+// The rows of the database are not trusted: no constraint stops its superuser.
 func TestHostileRowsAreNotTrusted(t *testing.T) {
 	c := sharedCluster(t)
 	name := c.database(t)

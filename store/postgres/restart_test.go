@@ -93,7 +93,7 @@ func (c *cluster) backends(tb testing.TB, name string) int {
 	return n
 }
 
-func TestWatchFailsOnceWhileNothingIsHeard(t *testing.T) {
+func TestWatchFailsOnceInAnOutage(t *testing.T) {
 	t.Parallel()
 	c := ownCluster(t)
 	s := c.store(t, fleet)
@@ -160,7 +160,7 @@ func TestEachHostIsTried(t *testing.T) {
 	load(t, s)
 }
 
-// Any role may send notifications, and each node would ask the database after each.
+// Any role may send notifications. Without a bound each node would query the database after each one.
 func TestFloodOfNotificationsCausesFewLooks(t *testing.T) {
 	t.Parallel()
 	c := sharedCluster(t)
@@ -225,7 +225,7 @@ func TestHalfOpenConnectionsAreFound(t *testing.T) {
 	p.cut() // a connection that lost a part of a message cannot continue
 	t.Logf("news after the network came back: %v", eventually(t, 2, &saw))
 
-	// A connection that is cut without a restart: the next one reads what was missed.
+	// A connection is cut without a restart. The next one reads what was committed meanwhile.
 	p.cut()
 	commit(t, editor, second, "3")
 	t.Logf("news after a cut: %v", eventually(t, 3, &saw))

@@ -217,7 +217,7 @@ func TestPruneKeepsWhatIsNewAndWhatItNames(t *testing.T) {
 	commit(t, s, parent, "5")
 }
 
-// prune removes a blob that an editor has just found, and does not add therefore.
+// prune removes a blob that an editor has just found, and therefore does not add.
 func TestCommitAddsWhatIsPrunedMeanwhile(t *testing.T) {
 	t.Parallel()
 	c := sharedCluster(t)

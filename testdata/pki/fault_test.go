@@ -52,7 +52,7 @@ func TestFaults(t *testing.T) {
 
 // Every signature is by the issuer's key. Many certificates are refused before their signature
 // is checked, and must be refused only for their fault.
-func TestSigned(t *testing.T) {
+func TestCertificatesAreSignedByTheirIssuer(t *testing.T) {
 	for _, e := range entries(t) {
 		c := certificates(t, e.Name)[0]
 		if e.Issuer == "" {
@@ -76,7 +76,7 @@ func TestSigned(t *testing.T) {
 }
 
 // With another time or profile the certificate is trusted: it has no other fault.
-func TestNothingElse(t *testing.T) {
+func TestCertificateHasOneFaultAlone(t *testing.T) {
 	then := time.Date(2024, 1, 15, 0, 0, 0, 0, time.UTC)
 	later := time.Date(2123, 6, 1, 0, 0, 0, 0, time.UTC)
 	for name, c := range map[string]trust.Config{
@@ -99,7 +99,7 @@ func TestNothingElse(t *testing.T) {
 }
 
 // The certificate untrusted has the names of alice.
-func TestLookalike(t *testing.T) {
+func TestUntrustedHasTheNamesOfAlice(t *testing.T) {
 	alice, untrusted := certificates(t, "alice")[0], certificates(t, "untrusted")[0]
 	if !bytes.Equal(alice.RawSubject, untrusted.RawSubject) || !bytes.Equal(alice.RawIssuer, untrusted.RawIssuer) ||
 		!bytes.Equal(alice.AuthorityKeyId, untrusted.AuthorityKeyId) || !slices.Equal(alice.EmailAddresses, untrusted.EmailAddresses) {
@@ -108,7 +108,7 @@ func TestLookalike(t *testing.T) {
 }
 
 // The subjects in pki.yaml are in the order of RFC 4514: the CN is the last RDN of the DER.
-func TestSubject(t *testing.T) {
+func TestSubjectsEndWithTheCommonName(t *testing.T) {
 	var names pkix.RDNSequence
 	if _, err := asn1.Unmarshal(certificates(t, "alice")[0].RawSubject, &names); err != nil {
 		t.Fatal(err)

@@ -69,7 +69,7 @@ func TestExpected(t *testing.T) {
 }
 
 // Every key belongs to its certificate.
-func TestKeys(t *testing.T) {
+func TestKeysBelongToTheirCertificates(t *testing.T) {
 	for _, e := range entries(t) {
 		if e.Expect == "unparsable" {
 			continue
@@ -85,7 +85,7 @@ func TestKeys(t *testing.T) {
 }
 
 // The results of the lists for a good certificate and for the revoked one.
-func TestLists(t *testing.T) {
+func TestListsRevokeOneCertificate(t *testing.T) {
 	for _, row := range []struct {
 		name string
 		crls []string
@@ -127,7 +127,7 @@ func TestForged(t *testing.T) {
 }
 
 // The server certificate serves the names of the examples.
-func TestServer(t *testing.T) {
+func TestServerCertificateHasTheNamesOfTheExamples(t *testing.T) {
 	roots := x509.NewCertPool()
 	roots.AddCert(certificates(t, "server-ca")[0])
 	for _, name := range []string{"127.0.0.1", "::1", "localhost", "api.acme.example"} {

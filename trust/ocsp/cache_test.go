@@ -299,7 +299,7 @@ func (w *world) replyAbout(leaves []*testpki.Pair) []byte {
 	return r.der()
 }
 
-func TestManyAtOnce(t *testing.T) {
+func TestConcurrentQueriesGetTheirAnswers(t *testing.T) {
 	w := newWorld(t)
 	leaves := w.leaves(8)
 	w.responder.use(func(rw http.ResponseWriter, _ []byte) { write(rw, w.replyAbout(leaves)) })

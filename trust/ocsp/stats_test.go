@@ -10,7 +10,7 @@ import (
 
 // Requests are counted, not questions: what is in memory was asked once. An answer that is not
 // accepted is none.
-func TestStats(t *testing.T) {
+func TestStatsCountRequests(t *testing.T) {
 	w := newWorld(t)
 	if got := w.client.Stats(); got.Asked != 0 || got.Cached != 0 || got.LastError != "" {
 		t.Errorf("before any request: %+v", got)

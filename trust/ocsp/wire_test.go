@@ -51,7 +51,7 @@ func TestRequestNamesTheCertificate(t *testing.T) {
 	w.expect(t, trust.StatusGood)
 }
 
-func TestNonce(t *testing.T) {
+func TestOnlyTheSentNonceIsAccepted(t *testing.T) {
 	for _, row := range []struct {
 		name string
 		echo func(sent pkix.Extension) []pkix.Extension
@@ -310,7 +310,7 @@ type jar struct{ t *testing.T }
 func (j jar) SetCookies(*url.URL, []*http.Cookie) { j.t.Error("a cookie is kept") }
 func (j jar) Cookies(*url.URL) []*http.Cookie     { j.t.Error("a cookie is sent"); return nil }
 
-func TestUnreachable(t *testing.T) {
+func TestUnreachableResponderIsUnknown(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

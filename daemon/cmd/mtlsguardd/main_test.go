@@ -82,7 +82,7 @@ func (s *node) start(arguments ...string) (stop func()) {
 
 // Spans of allowed requests reach a collector, and the service gets their context. A header of the
 // caller does not switch them on.
-func TestTraces(t *testing.T) {
+func TestAllowedRequestHasASpan(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
 	var spans collector.ExportTraceServiceRequest
@@ -143,8 +143,8 @@ func TestTraces(t *testing.T) {
 	}
 }
 
-// The command says what is wrong with its command line or its file, and opens no port.
-func TestErrors(t *testing.T) {
+// An error in the command line or in the file is reported with its cause, and no port is opened.
+func TestErrorOpensNoPort(t *testing.T) {
 	s := newNode(t, "http://127.0.0.1:9")
 	config := filepath.Join(s.dir, "mtlsguard.yaml")
 	for _, row := range []struct {

@@ -14,7 +14,7 @@ import (
 )
 
 // A node takes users and policy from the store that --store names.
-func TestNodeOfAFleet(t *testing.T) {
+func TestNodeFollowsTheStoreOfTheFlag(t *testing.T) {
 	t.Parallel()
 	service := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	defer service.Close()

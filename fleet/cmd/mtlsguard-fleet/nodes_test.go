@@ -149,7 +149,7 @@ func TestWhatIsCommittedIsInEffectOnThreeNodes(t *testing.T) {
 		t.Error(out)
 	}
 
-	// bob is revoked, and alice removed by mistake
+	// bob is revoked, and alice is removed, as if by mistake
 	edited := filepath.Join(s.dir, "edited")
 	s.expect(0, "show", "--store", s.store, "--out", edited)
 	s.write("edited/crls/client-ca.crl", string(s.clients.CRL(2, []*big.Int{s.bob.Cert.SerialNumber}).Raw))

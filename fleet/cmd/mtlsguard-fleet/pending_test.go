@@ -11,7 +11,7 @@ import (
 )
 
 // A file that is changed in a pending generation stops its signature and its commit.
-func TestChangedPendingGeneration(t *testing.T) {
+func TestChangedPendingGenerationIsNeitherSignedNorPushed(t *testing.T) {
 	t.Parallel()
 	s := newFleetSite(t)
 	name := filepath.Join(s.dir, "pending.zip")

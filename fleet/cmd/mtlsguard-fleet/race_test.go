@@ -101,8 +101,8 @@ func TestTheSlowerEditorSeesBothChanges(t *testing.T) {
 	}
 }
 
-// An error after which it is unknown whether the store has the generation reports that.
-func TestAnUnclearCommitIsSaid(t *testing.T) {
+// If the store fails during a commit, the error reports that the generation may be committed.
+func TestUnknownOutcomeOfACommitIsReported(t *testing.T) {
 	t.Parallel()
 	s := newFleetSite(t)
 	s.store = "memory:lost"
@@ -113,8 +113,8 @@ func TestAnUnclearCommitIsSaid(t *testing.T) {
 	}
 }
 
-// Every command says that the store does not answer, with a hint.
-func TestAStoreThatDoesNotAnswer(t *testing.T) {
+// Every command reports that the store does not answer, with a hint.
+func TestSilentStoreIsReported(t *testing.T) {
 	t.Parallel()
 	s := newFleetSite(t)
 	memory := sourcetest.NewMemory("orders")
@@ -140,7 +140,7 @@ func TestAStoreThatDoesNotAnswer(t *testing.T) {
 // A rollback to a generation that is signed, and was never in effect, is refused: an editor who has lost a race has
 // signed one.
 // Covers U9.
-func TestRollbackToAGenerationThatNeverWas(t *testing.T) {
+func TestRollbackToALostCommitIsRefused(t *testing.T) {
 	t.Parallel()
 	s := newFleetSite(t)
 	folder, lost, memory := filepath.Join(s.dir, "fleet"), sourcetest.NewMemory("orders"), sourcetest.NewMemory("orders")

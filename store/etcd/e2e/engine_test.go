@@ -80,7 +80,7 @@ func (e *engine) stop() {
 		defer close(closed)
 		e.etcd.Close()
 	}()
-	for e.between != nil { // etcd waits for clients that watch, if they let it
+	for e.between != nil { // a graceful stop would wait for the clients that watch
 		e.between.Cut()
 		select {
 		case <-closed:

@@ -83,7 +83,7 @@ func TestWhatTheServerHoldsIsNotTrusted(t *testing.T) {
 	}
 }
 
-// The history is what was the newest once: a wrong number is an error.
+// A generation under the number of another one is an error.
 func TestAnotherGenerationUnderANumberIsRefused(t *testing.T) {
 	t.Parallel()
 	e := newEngine(t)
@@ -101,7 +101,7 @@ func TestAnotherGenerationUnderANumberIsRefused(t *testing.T) {
 	}
 }
 
-// The report of a node has the name of its key, whatever it says.
+// The report of a node counts for the node in its key, whatever its content.
 func TestANodeCannotReportForAnother(t *testing.T) {
 	t.Parallel()
 	e := newEngine(t)

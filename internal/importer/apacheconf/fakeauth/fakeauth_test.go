@@ -7,7 +7,7 @@ import (
 )
 
 // The hashes are those of htpasswd and openssl passwd.
-func TestPasswords(t *testing.T) {
+func TestHashesAreThoseOfHtpasswd(t *testing.T) {
 	t.Parallel()
 	for hash, want := range map[string]fakeauth.Verdict{
 		"xxj31ZMTZzkVA": fakeauth.Same, "{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=": fakeauth.Same, "$apr1$abcdefgh$FBwExRW4dCc8aL.OvjpIE1": fakeauth.Same,
