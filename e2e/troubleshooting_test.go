@@ -139,28 +139,26 @@ func TestTroubleshootingRowsAreTrue(t *testing.T) {
 }
 
 func (c troubleCase) testClient(t *testing.T, s *scene, row trouble) {
-	if printed := c.provoke(s); !slices.ContainsFunc(row.texts, func(text string) bool { return shows(printed, text) }) {
-		t.Fatalf("the page has %q, the client prints:\n%s", row.texts, printed)
+	printed := c.provoke(s)
+	for tries := 1; !slices.ContainsFunc(row.texts, func(text string) bool { return shows(printed, text) }); tries++ {
+		// A refused client has half a second to read the alert. On a busy machine one that still writes then finds a closed connection.
+		if lower := strings.ToLower(printed); tries == 10 || !strings.Contains(lower, "broken pipe") && !strings.Contains(lower, "connection reset") {
+			t.Fatalf("the page has %q, the client prints:\n%s", row.texts, printed)
+		}
+		printed = c.call(s, slices.Concat(c.always, c.options))
 	}
 	s.checkLog(c, row)
 	s.mend(c, row)
 }
 
-// provoke starts the server and makes the request. A refused client has half a second to read the alert.
-// On a busy machine one that still writes then finds that the connection is closed, and tries again.
+// provoke starts the server and makes the request.
 func (c troubleCase) provoke(s *scene) (printed string) {
 	s.Helper()
 	if c.prepare != nil {
 		c.prepare(s)
 	}
 	s.start()
-	for range 10 {
-		printed = c.call(s, slices.Concat(c.always, c.options))
-		if !strings.Contains(printed, "Broken pipe") && !strings.Contains(strings.ToLower(printed), "connection reset") {
-			break
-		}
-	}
-	return printed
+	return c.call(s, slices.Concat(c.always, c.options))
 }
 
 // mend makes the change that the row names, and tries again.
