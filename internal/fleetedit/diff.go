@@ -69,7 +69,7 @@ func Diff(ctx context.Context, a, b *source.Generation, limit int64) ([]FileDiff
 		if err != nil {
 			return nil, err
 		}
-		d.Items = diffFiles(name, was, is)
+		d.Items, d.LeftOut = diffFiles(name, was, is)
 		out = append(out, d)
 	}
 	return out, nil

@@ -2,12 +2,20 @@ package fleetedit
 
 import (
 	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
 	"fmt"
+	"math/big"
 	"reflect"
 	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
+	"time"
 
 	"github.com/mtlsguard/mtlsguard/source"
 )
@@ -60,13 +68,23 @@ func TestDiffParsesWhatDiffers(t *testing.T) {
 		{"at the end, without a newline", "u.yaml", head + a + strings.TrimSpace(b), head + a + b + c, "+c", b + c},
 		{"an anchor in front", "u.yaml", head + strings.Replace(a, "user: a", "user: &u a", 1) + b, head + strings.Replace(a, "user: a", "user: &u a", 1) + strings.Replace(b, "user: b", "user: *u", 1), "-b+b", strings.Replace(b, "user: b", "user: *u", 1)},
 		{"a block in front", "u.yaml", head + a + "  - id: b\n    user: b\n" + c, head + a + "  - id: b\n    user: x\n" + c, "-b+b", "    user: x\n"},
+		{"an alias behind", "u.yaml", head + strings.Replace(a, "user: a", "user: &u a", 1) + strings.Replace(b, "user: b", "user: *u", 1), head + strings.Replace(a, "user: a", "user: &u x", 1) + strings.Replace(b, "user: b", "user: *u", 1), "-a+a-b+b", strings.Replace(a, "user: a", "user: &u x", 1)},
+		{"a comment in a quoted value", "u.yaml", head + "  - {id: a, subject: \"CN=bob\n    #1\"}\n", head + "  - {id: a, subject: \"CN=bob\n    #2\"}\n", "-a+a", "    #2\"}\n"},
+		{"the same, and a brace before", "u.yaml", head + "  - {id: a, subject: \"CN=bob}\n    #1\n    \"}\n", head + "  - {id: a, subject: \"CN=bob}\n    #2\n    \"}\n", "-a+a", "    #2\n"},
+		{"a mapping in a quoted value", "u.yaml", head + "  - {id: a, subject: 'CN=bob}\n    - {id: y}\n    '}\n", head + "  - {id: a, subject: 'CN=bob}\n    - {id: z}\n    '}\n", "-a+a", "    - {id: z}\n"},
+		{"a block of text", "u.yaml", head + "  - id: a\n    subject: |\n      #1\n", head + "  - id: a\n    subject: |\n      #2\n", "-a+a", "      #2\n"},
+		{"one line", "u.yaml", "mappings: [{id: a, user: a}]\n", "mappings: [{id: a, user: x}]\n", "-a+a", "mappings: [{id: a, user: x}]\n"},
 		{"a comment", "u.yaml", head + a + "  # one\n" + b, head + a + "  # two\n" + b, "", "  # two\n"},
 		{"JSON lines", "u.jsonl", jsonA, jsonA + jsonB, "+b", jsonB},
 		{"a wrong line elsewhere", "u.jsonl", "{\n", "{\n" + jsonB, "+b", jsonB},
 		{"a rule once more", "p.csv", "p, a\n", "p, a\np, a\n", "+p, a", "p, a\n"},
 	} {
 		var got strings.Builder
-		for _, i := range diffFiles(x.name, []byte(x.was), []byte(x.is)) {
+		items, leftOut := diffFiles(x.name, []byte(x.was), []byte(x.is))
+		if leftOut != "" {
+			t.Errorf("%s: left out: %s", x.what, leftOut)
+		}
+		for _, i := range items {
 			if i.Old != "" {
 				got.WriteString("-" + idOf(i.Old))
 			}
@@ -74,7 +92,7 @@ func TestDiffParsesWhatDiffers(t *testing.T) {
 				got.WriteString("+" + idOf(i.New))
 			}
 		}
-		if _, lines := differentLines([]byte(x.was), []byte(x.is)); got.String() != x.want || string(lines) != x.lines {
+		if _, _, lines := differentLines([]byte(x.was), []byte(x.is)); got.String() != x.want || string(lines) != x.lines {
 			t.Errorf("%s: %s, want %s; the lines that differ are %q, want %q", x.what, &got, x.want, lines, x.lines)
 		}
 	}
@@ -93,7 +111,7 @@ func FuzzDiffFiles(f *testing.F) {
 	f.Add("p.csv", []byte("p, a\np, b\np, a\n"), []byte("p, b\n\np, a"))
 	f.Add("u.yaml", []byte("mappings:\n"+mapping("a")+mapping("b")), []byte("mappings:\n"+mapping("a")+"  # c\n"+mapping("c")+mapping("b")))
 	f.Fuzz(func(t *testing.T, name string, was, is []byte) {
-		a, b := differentLines(was, is)
+		_, a, b := differentLines(was, is)
 		if !bytes.Contains(was, a) || !bytes.Contains(is, b) || len(was)-len(a) != len(is)-len(b) {
 			t.Errorf("%q and %q: the lines that differ are %q and %q", was, is, a, b)
 		}
@@ -101,23 +119,55 @@ func FuzzDiffFiles(f *testing.F) {
 			if _, err := usersItems("u.jsonl", data); err != nil && strings.HasSuffix(name, ".jsonl") {
 				return // a wrong file shows what it can
 			}
-			if strings.HasSuffix(name, ".yaml") || strings.HasSuffix(name, ".yml") {
-				rest, ok := bytes.CutPrefix(data, []byte("mappings:\n"))
-				if _, oneLine := mappingLines(rest); !ok || !oneLine {
-					return // a line may be part of another one
-				}
-				if _, err := usersItems(name, data); err != nil {
-					return
-				}
+			items, err := itemsOf(name, data)
+			if err != nil {
+				return
 			}
-			for _, i := range itemsOf(name, data) {
+			for _, i := range items {
 				if i.kind == "mapping" && !strings.HasPrefix(i.key, "1 ") {
 					return // of two mappings of one id, either may be taken for the changed one
 				}
 			}
 		}
-		if got, want := diffFiles(name, was, is), diffItems(itemsOf(name, was), itemsOf(name, is)); len(got)+len(want) > 0 && !reflect.DeepEqual(got, want) {
-			t.Errorf("%s, %q and %q:\n%q\nwant\n%q", name, was, is, got, want)
+		olds, _ := itemsOf(name, was)
+		news, _ := itemsOf(name, is)
+		got, leftOut := diffFiles(name, was, is)
+		if want := diffItems(olds, news); leftOut != "" || len(got)+len(want) > 0 && !reflect.DeepEqual(got, want) {
+			t.Errorf("%s, %q and %q:\n%q %s\nwant\n%q", name, was, is, got, leftOut, want)
 		}
 	})
+}
+
+// A change that cannot be shown is not passed over.
+func TestDiffSaysWhatItCannotCompare(t *testing.T) {
+	t.Parallel()
+	for name, text := range map[string]string{"users.yaml": "mappings: *m\n", "users.jsonl": "{\n", "notes.txt": "one\n", "ca.pem": "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"} {
+		diff, err := Diff(t.Context(), nil, generation(t, map[string]string{name: text}), 1<<20)
+		if err != nil || len(diff) != 1 || !strings.HasPrefix(diff[0].LeftOut, "not compared: ") {
+			t.Errorf("%s: %+v, %v", name, diff, err)
+		}
+	}
+}
+
+// Another CRL is another item, whatever its number.
+func TestDiffTellsCRLsApart(t *testing.T) {
+	t.Parallel()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	list := func(serial int64) string {
+		der, err := x509.CreateRevocationList(rand.Reader, &x509.RevocationList{
+			Number: big.NewInt(1), ThisUpdate: now, NextUpdate: now.Add(time.Hour),
+			RevokedCertificateEntries: []x509.RevocationListEntry{{SerialNumber: big.NewInt(serial), RevocationTime: now}},
+		}, &x509.Certificate{Subject: pkix.Name{CommonName: "CA"}, SubjectKeyId: []byte{1}, KeyUsage: x509.KeyUsageCRLSign}, key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(pem.EncodeToMemory(&pem.Block{Type: "X509 CRL", Bytes: der}))
+	}
+	if items, leftOut := diffFiles("ca.crl", []byte(list(1)), []byte(list(2))); len(items) != 1 || leftOut != "" {
+		t.Errorf("%q %s", items, leftOut)
+	}
 }

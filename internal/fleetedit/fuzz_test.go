@@ -9,7 +9,7 @@ func FuzzItems(f *testing.F) {
 	f.Add("policy.csv", []byte("p, user:a, *, GET, /a, allow\n"))
 	f.Add("ca.pem", []byte("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"))
 	f.Fuzz(func(t *testing.T, name string, data []byte) {
-		items := itemsOf(name, data)
+		items, _ := itemsOf(name, data)
 		if d := diffItems(items, items); d != nil {
 			t.Errorf("%q differs from itself: %v", data, d)
 		}

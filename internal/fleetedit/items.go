@@ -1,7 +1,9 @@
 package fleetedit
 
 import (
-	"bytes"
+	"cmp"
+	"crypto/sha256"
+	"errors"
 	"fmt"
 	"path"
 	"strings"
@@ -16,36 +18,39 @@ import (
 // item is a part of a file. Two versions of one item have the same key.
 type item struct{ kind, key, text string }
 
-// diffFiles returns the items that differ in two versions of a file. Only the lines that differ are parsed where that
-// means the same: a file of many mappings takes long.
-func diffFiles(name string, was, is []byte) []ItemDiff {
-	switch a, b := differentLines(was, is); path.Ext(name) {
+// diffFiles returns the items that differ in two versions of a file, or why they cannot be compared. Only the lines
+// that differ are parsed where that means the same: a file of many mappings takes long.
+func diffFiles(name string, was, is []byte) (items []ItemDiff, leftOut string) {
+	switch head, a, b := differentLines(was, is); path.Ext(name) {
 	case ".csv", ".jsonl":
 		was, is = a, b
 	case ".yaml", ".yml":
-		a, okA := mappingLines(a)
-		b, okB := mappingLines(b)
-		if !okA || !okB {
+		if !areWholeMappings(a) || !areWholeMappings(b) || !endsBetweenMappings(head) {
 			break
 		}
-		olds, err := usersItems(name, a)
-		news, err2 := usersItems(name, b)
+		olds, err := usersItems(name, listOf(a))
+		news, err2 := usersItems(name, listOf(b))
 		if err == nil && err2 == nil {
-			return diffItems(olds, news)
+			return diffItems(olds, news), ""
 		}
 	}
-	return diffItems(itemsOf(name, was), itemsOf(name, is))
+	olds, err := itemsOf(name, was)
+	news, err2 := itemsOf(name, is)
+	if err = cmp.Or(err2, err); err != nil {
+		return nil, "not compared: " + err.Error()
+	}
+	return diffItems(olds, news), ""
 }
 
-// differentLines returns two texts without the lines at the beginning and at the end that both have.
-func differentLines(a, b []byte) (restA, restB []byte) {
+// differentLines returns two texts without the lines at the beginning, the head, and those at the end that both have.
+func differentLines(a, b []byte) (head, restA, restB []byte) {
 	same, at := 0, 0
 	for at < len(a) && at < len(b) && a[at] == b[at] {
 		if at++; a[at-1] == '\n' {
 			same = at
 		}
 	}
-	a, b = a[same:], b[same:]
+	head, a, b = a[:same], a[same:], b[same:]
 	same, at = 0, 0
 	for at < len(a) && at < len(b) && a[len(a)-1-at] == b[len(b)-1-at] {
 		at++
@@ -53,37 +58,22 @@ func differentLines(a, b []byte) (restA, restB []byte) {
 			same = at
 		}
 	}
-	return a[:len(a)-same], b[:len(b)-same]
+	return head, a[:len(a)-same], b[:len(b)-same]
 }
 
-// mappingLines returns a file of users with these lines, if each is a whole mapping in the flow style of YAML, or a
-// comment: other lines may mean something else without those around them.
-func mappingLines(lines []byte) (file []byte, ok bool) {
-	if usersfile.Blank(lines) {
-		return nil, true
+// itemsOf returns the items of a file. The error is why they are not known.
+func itemsOf(name string, data []byte) ([]item, error) {
+	if usersfile.Blank(data) {
+		return nil, nil
 	}
-	for line := range bytes.Lines(lines) {
-		line = bytes.TrimSpace(line)
-		if len(line) > 0 && line[0] != '#' && !(bytes.HasPrefix(line, []byte("- {")) && line[len(line)-1] == '}') {
-			return nil, false
-		}
-	}
-	return append([]byte("mappings:\n"), lines...), true
-}
-
-// itemsOf returns the items of a file: nothing if it is of no known kind, or has an error.
-func itemsOf(name string, data []byte) []item {
-	var out []item
 	switch path.Ext(name) {
 	case ".csv":
-		out = rulesOf(data)
+		return numbered(rulesOf(data)), nil
 	case ".yaml", ".yml", ".jsonl":
-		out, _ = usersItems(name, data)
-		return out
-	default:
-		out = certificatesOf(name, data)
+		return usersItems(name, data)
 	}
-	return numbered(out)
+	out, err := certificatesOf(name, data)
+	return numbered(out), err
 }
 
 // usersItems returns the mappings of a file of users.
@@ -126,30 +116,30 @@ func rulesOf(data []byte) (out []item) {
 	return out
 }
 
+var errNoItems = errors.New("the file is none of users, rules, certificates or CRLs that can be read")
+
 // certificatesOf returns the certificates or CRLs in a file.
-func certificatesOf(name string, data []byte) (out []item) {
-	if len(data) == 0 {
-		return nil
-	}
+func certificatesOf(name string, data []byte) (out []item, err error) {
 	if certs, err := trustaccess.ReadCertificates(name, data); err == nil {
 		for _, c := range certs {
 			fingerprint := trust.FingerprintOf(c.Cert).String()
 			out = append(out, item{"certificate", fingerprint, fmt.Sprintf("%s, until %s, sha256:%s", dn.Print(&c.Cert.Subject), formatTime(c.Cert.NotAfter), fingerprint)})
 		}
-		return out
+		return out, nil
 	}
 	lists, err := trustaccess.ReadCRLs(name, data)
 	if err != nil {
-		return nil
+		return nil, errNoItems
 	}
 	for _, l := range lists {
 		number := "no number"
 		if l.List.Number != nil {
 			number = "number " + l.List.Number.String()
 		}
-		out = append(out, item{"crl", string(l.List.RawIssuer), fmt.Sprintf("CRL of %s, %s, revoked %d, next update %s", dn.Print(&l.List.Issuer), number, len(l.List.RevokedCertificateEntries), formatTime(l.List.NextUpdate))})
+		// With the digest, because another list of the same length may have the same number.
+		out = append(out, item{"crl", string(l.List.RawIssuer), fmt.Sprintf("CRL of %s, %s, revoked %d, next update %s, sha256:%x", dn.Print(&l.List.Issuer), number, len(l.List.RevokedCertificateEntries), formatTime(l.List.NextUpdate), sha256.Sum256(l.List.Raw))})
 	}
-	return out
+	return out, nil
 }
 
 func formatTime(t time.Time) string { return t.UTC().Format(time.RFC3339) }

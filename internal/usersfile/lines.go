@@ -22,7 +22,7 @@ type Line struct {
 // are lost.
 func Lines(name string, data []byte, issuer func(string) string) ([]Line, error) {
 	if !IsJSONLines(name) {
-		d, err := parse(name, data)
+		d, err := read(name, data)
 		if err != nil {
 			return nil, err
 		}

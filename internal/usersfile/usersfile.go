@@ -96,7 +96,24 @@ type document struct {
 	items []*yaml.Node // elements of the list
 }
 
+// parse is read for a file that can be edited: its list has one mapping a line.
 func parse(name string, data []byte) (*document, error) {
+	d, err := read(name, data)
+	if err == nil && d.list != nil && d.list.Style&yaml.FlowStyle != 0 && len(d.items) > 0 {
+		err = notOneALine(name, d.list)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return d, nil
+}
+
+func notOneALine(name string, list *yaml.Node) error {
+	return &configerror.Error{File: name, Line: list.Line, What: "mappings: the value is not a list with one mapping a line", Hint: "write each mapping after a dash: - {id: …, user: …}"}
+}
+
+// read finds the mappings of a file.
+func read(name string, data []byte) (*document, error) {
 	top, err := strictyaml.Read(name, data)
 	if err != nil {
 		return nil, err
@@ -107,6 +124,9 @@ func parse(name string, data []byte) (*document, error) {
 	}
 	for i := 0; top.Kind == yaml.MappingNode && i+1 < len(top.Content); i += 2 {
 		if top.Content[i].Value == "mappings" {
+			if d.key >= 0 {
+				return nil, &configerror.Error{File: name, Line: top.Content[i].Line, What: "the key mappings is there twice", Hint: "write one list"}
+			}
 			d.key, d.list = top.Content[i].Line-1, top.Content[i+1]
 		}
 	}
@@ -115,8 +135,8 @@ func parse(name string, data []byte) (*document, error) {
 		return nil, &configerror.Error{File: name, Line: top.Line, What: "the key mappings is missing", Hint: "mappings: with a list below"}
 	case d.list.Kind == yaml.ScalarNode && d.list.Value == "":
 		d.list = nil
-	case d.list.Kind != yaml.SequenceNode || d.list.Style&yaml.FlowStyle != 0 && len(d.list.Content) > 0:
-		return nil, &configerror.Error{File: name, Line: d.list.Line, What: "mappings: the value is not a list with one mapping a line", Hint: "write each mapping after a dash: - {id: …, user: …}"}
+	case d.list.Kind != yaml.SequenceNode:
+		return nil, notOneALine(name, d.list)
 	default:
 		d.items = d.list.Content
 	}
