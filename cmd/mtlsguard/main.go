@@ -79,9 +79,6 @@ type app struct {
 	changed        string // the file that the command has changed
 }
 
-// exitStatus is the panic value by which kong's help and version flags end run.
-type exitStatus int
-
 // run runs a command line and returns the exit status. Output that cannot be written makes
 // the status exitInvalid, whatever the result is.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
@@ -100,27 +97,17 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 
 // run runs a command line. hint is for errors that have none.
 func (a *app) run(args []string) (code int, hint string, err error) {
-	defer func() {
-		switch p := recover().(type) {
-		case nil:
-		case exitStatus:
-			code = int(p)
-		default:
-			panic(p)
-		}
-	}()
+	defer console.OnExit(&code)
 	var c cli
 	args = console.ExpandWords(args)
-	parser, err := kong.New(&c, kong.Name("mtlsguard"), console.OnlyCommand(c, args),
-		kong.Description("Explain, check and edit mtlsguard's client certificates, users and policies."),
-		kong.Writers(a.stdout, a.stderr), kong.Exit(func(status int) { panic(exitStatus(status)) }),
-		kong.Help(console.PrintHelp), kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}))
+	parser, err := console.New(&c, "mtlsguard", "Explain, check and edit mtlsguard's client certificates, users and policies.",
+		a.stdout, a.stderr, console.OnlyCommand(c, args))
 	if err != nil {
 		return exitInvalid, "", err
 	}
 	parsed, err := parser.Parse(args)
 	if err != nil {
-		return exitInvalid, usageHint(err), err
+		return exitInvalid, console.UsageHint("mtlsguard", err), err
 	}
 	a.json, a.model = c.JSON, parser.Model
 	switch err := parsed.Run(a); {
@@ -131,12 +118,4 @@ func (a *app) run(args []string) (code int, hint string, err error) {
 	default:
 		return exitInvalid, "mtlsguard " + console.Name(parsed.Command()) + " --help", err
 	}
-}
-
-// usageHint returns the help command to run after a command line that kong rejects.
-func usageHint(err error) string {
-	if e, ok := err.(*kong.ParseError); ok && e.Context.Selected() != nil {
-		return "mtlsguard " + console.Name(e.Context.Command()) + " --help"
-	}
-	return "mtlsguard --help"
 }

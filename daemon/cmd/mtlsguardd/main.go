@@ -43,20 +43,9 @@ type cli struct {
 	Trace traceFlags      `embed:""`
 }
 
-// exitStatus is the panic value by which kong's help and version flags end run.
-type exitStatus int
-
 // run runs a command line and returns the exit status.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) (code int) {
-	defer func() {
-		switch p := recover().(type) {
-		case nil:
-		case exitStatus:
-			code = int(p)
-		default:
-			panic(p)
-		}
-	}()
+	defer console.OnExit(&code)
 	if err := serve(ctx, args, stdout, stderr); err != nil {
 		console.PrintErrors(stderr, err, "mtlsguardd --help")
 		return exitInvalid

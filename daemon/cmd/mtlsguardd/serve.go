@@ -35,8 +35,8 @@ Exit status: 0 a signal ended it, 2 it could not serve.`
 // serve reads the command line, and serves until ctx ends.
 func serve(ctx context.Context, args []string, stdout, stderr io.Writer) (err error) {
 	var c cli
-	parser, err := kong.New(&c, kong.Name("mtlsguardd"), kong.Writers(stdout, stderr), kong.Exit(func(status int) { panic(exitStatus(status)) }),
-		kong.Vars{"storeSchemes": storeflag.Schemes()}, kong.Help(console.PrintHelp), kong.ConfigureHelp(kong.HelpOptions{WrapUpperBound: 100}))
+	parser, err := console.New(&c, "mtlsguardd", "", stdout, stderr,
+		kong.Vars{"storeSchemes": storeflag.Schemes()}, kong.ConfigureHelp(kong.HelpOptions{WrapUpperBound: 100}))
 	if err != nil {
 		return err
 	}

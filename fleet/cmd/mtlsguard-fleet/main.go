@@ -73,9 +73,6 @@ type app struct {
 	committed uint64 // the generation that the command has committed; 0: none
 }
 
-// exitStatus is the panic value by which kong's help and version flags end run.
-type exitStatus int
-
 // run runs a command line and returns the exit status. Output that cannot be written makes
 // the status exitInvalid, whatever the result is.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
@@ -94,27 +91,17 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 
 // run runs a command line. hint is for errors that have none.
 func (a *app) run(args []string, stderr io.Writer) (code int, hint string, err error) {
-	defer func() {
-		switch p := recover().(type) {
-		case nil:
-		case exitStatus:
-			code = int(p)
-		default:
-			panic(p)
-		}
-	}()
+	defer console.OnExit(&code)
 	var c cli
 	args = console.ExpandWords(args)
-	parser, err := kong.New(&c, kong.Name("mtlsguard-fleet"), console.OnlyCommand(c, args),
-		kong.Description("Edit and watch the generations of a fleet: the users, policy and trust that many nodes share."),
-		kong.Writers(a.stdout, stderr), kong.Exit(func(status int) { panic(exitStatus(status)) }),
-		kong.Vars{"storeSchemes": storeflag.Schemes()}, kong.Help(console.PrintHelp), kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}))
+	parser, err := console.New(&c, "mtlsguard-fleet", "Edit and watch the generations of a fleet: the users, policy and trust that many nodes share.",
+		a.stdout, stderr, kong.Vars{"storeSchemes": storeflag.Schemes()}, console.OnlyCommand(c, args))
 	if err != nil {
 		return exitInvalid, "", err
 	}
 	parsed, err := parser.Parse(args)
 	if err != nil {
-		return exitInvalid, usageHint(err), err
+		return exitInvalid, console.UsageHint("mtlsguard-fleet", err), err
 	}
 	a.json = c.JSON
 	err = parsed.Run(a)
@@ -133,14 +120,6 @@ func (a *app) run(args []string, stderr io.Writer) (code int, hint string, err e
 
 // refused is the error of a command whose answer is no: the exit status is 1.
 type refused struct{ error }
-
-// usageHint returns the help command to run after a command line that kong rejects.
-func usageHint(err error) string {
-	if e, ok := errors.AsType[*kong.ParseError](err); ok && e.Context.Selected() != nil {
-		return "mtlsguard-fleet " + console.Name(e.Context.Command()) + " --help"
-	}
-	return "mtlsguard-fleet --help"
-}
 
 // outputError returns the error for a result that is missing or incomplete.
 func (a *app) outputError(err error) error {
