@@ -1,10 +1,5 @@
 package main
 
-import (
-	"github.com/mtlsguard/mtlsguard/internal/escape"
-	"github.com/mtlsguard/mtlsguard/internal/useredit"
-)
-
 type usersCmd struct {
 	List    usersListCmd    `cmd:"" help:"List the mappings."`
 	Add     usersAddCmd     `cmd:"" help:"Map a certificate to a user."`
@@ -38,19 +33,9 @@ func (c *usersListCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	all, err := f.Mappings(nil)
+	out, rows, err := f.List(c.User, a.now())
 	if err != nil {
 		return err
-	}
-	out := []useredit.Mapping{}
-	rows := [][]string{{"USER", "ID", "KIND", "VALUE", ""}}
-	for _, m := range all {
-		if c.User != "" && m.User != c.User {
-			continue
-		}
-		d := useredit.NewMapping(m)
-		out = append(out, d)
-		rows = append(rows, []string{d.User, escape.Printable(d.ID, 0), d.Kind, escape.Printable(d.Value, 0), d.Notes(a.now())})
 	}
 	switch {
 	case a.json:

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/certmap"
+	"github.com/mtlsguard/mtlsguard/internal/escape"
 	"github.com/mtlsguard/mtlsguard/internal/san"
 )
 
@@ -55,6 +56,24 @@ func NewMapping(m certmap.Mapping) Mapping {
 		out.NotAfter = formatTime(m.NotAfter)
 	}
 	return out
+}
+
+// List returns the mappings of a file, and the rows of a table of them. With a user it returns those of the
+// user only.
+func (f *File) List(user string, now time.Time) (all []Mapping, rows [][]string, err error) {
+	found, err := f.Mappings(nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	all, rows = []Mapping{}, [][]string{{"USER", "ID", "KIND", "VALUE", ""}}
+	for _, m := range found {
+		if user == "" || m.User == user {
+			d := NewMapping(m)
+			all = append(all, d)
+			rows = append(rows, []string{d.User, escape.Printable(d.ID, 0), d.Kind, escape.Printable(d.Value, 0), d.Notes(now)})
+		}
+	}
+	return all, rows, nil
 }
 
 // Notes returns the limits of the mapping as text.

@@ -2,8 +2,6 @@ package main
 
 import (
 	"github.com/mtlsguard/mtlsguard/internal/console"
-	"github.com/mtlsguard/mtlsguard/internal/escape"
-	"github.com/mtlsguard/mtlsguard/internal/useredit"
 )
 
 type usersListCmd struct {
@@ -44,19 +42,9 @@ func (c *usersListCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	all, err := f.Mappings(nil)
+	out, rows, err := f.List(c.User, a.now())
 	if err != nil {
 		return err
-	}
-	out := []useredit.Mapping{}
-	rows := [][]string{{"USER", "ID", "KIND", "VALUE", ""}}
-	for _, m := range all {
-		if c.User != "" && m.User != c.User {
-			continue
-		}
-		d := useredit.NewMapping(m)
-		out = append(out, d)
-		rows = append(rows, []string{d.User, escape.Printable(d.ID, 0), d.Kind, escape.Printable(d.Value, 0), d.Notes(a.now())})
 	}
 	switch {
 	case a.json:
