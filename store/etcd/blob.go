@@ -3,7 +3,6 @@ package etcdstore
 import (
 	"context"
 	"fmt"
-	"io"
 	"io/fs"
 	"math/rand/v2"
 	"time"
@@ -43,63 +42,26 @@ func (s *Store) writeBlob(ctx context.Context, g *source.Generation, f source.Fi
 	return nil
 }
 
-// open is the source.OpenFunc of the store. It reads nothing yet.
-func (s *Store) open(ctx context.Context, f source.File) (io.ReadCloser, error) {
-	return &blobReader{ctx: ctx, store: s, file: f}, nil
-}
-
-// blobReader reads a file part by part. How many there are, and how long each is, follows from
-// the size in the manifest, and never from the server's answer.
-type blobReader struct {
-	ctx   context.Context
-	store *Store
-	file  source.File
-	part  int    // the next one
-	rest  []byte // of the current one
-}
-
-func (r *blobReader) Close() error { return nil }
-
-func (r *blobReader) Read(p []byte) (int, error) {
-	if len(r.rest) == 0 {
-		left := r.file.Size - int64(r.part)*partSize
-		if left <= 0 {
-			return 0, io.EOF
-		}
-		data, err := r.fetch(int(min(left, partSize)))
-		if err != nil {
-			return 0, err
-		}
-		r.rest = data
-		r.part++
-	}
-	n := copy(p, r.rest)
-	r.rest = r.rest[n:]
-	return n, nil
-}
-
-// fetch reads the next part: from any server of the cluster, and if that does not have it, by a
+// fetch reads a part of a file: from any server of the cluster, and if that does not have it, by a
 // linearizable read. After an error it tries again, a few times.
-func (r *blobReader) fetch(size int) ([]byte, error) {
-	key := blobKey(r.file.SHA256, r.part)
+func (s *Store) fetch(ctx context.Context, f source.File, part int) ([]byte, error) {
+	key := blobKey(f.SHA256, part)
 	pause := 50 * time.Millisecond
 	options := []clientv3.OpOption{clientv3.WithSerializable()}
 	for attempt := 1; ; attempt++ {
-		e, _, err := r.store.get(r.ctx, key, options...)
+		e, _, err := s.get(ctx, key, options...)
 		switch {
-		case err == nil && e != nil && len(e.data) == size:
-			return e.data, nil
 		case err == nil && e != nil:
-			return nil, fmt.Errorf("%s%s has %d bytes, and should have %d", r.store.prefix, key, len(e.data), size)
+			return e.data, nil
 		case err == nil && len(options) == 0:
-			return nil, fmt.Errorf("%s%s: %w", r.store.prefix, key, fs.ErrNotExist)
+			return nil, fmt.Errorf("%s%s: %w", s.prefix, key, fs.ErrNotExist)
 		case err == nil:
 			options = nil
 			continue
-		case attempt >= 4 || r.ctx.Err() != nil:
+		case attempt >= 4 || ctx.Err() != nil:
 			return nil, err
 		}
-		if err := sleep(r.ctx, pause+rand.N(pause)); err != nil {
+		if err := sleep(ctx, pause+rand.N(pause)); err != nil {
 			return nil, err
 		}
 		pause *= 2

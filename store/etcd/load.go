@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/mtlsguard/mtlsguard/internal/parts"
 	"github.com/mtlsguard/mtlsguard/source"
 )
 
@@ -49,7 +50,7 @@ func (s *Store) generation(ctx context.Context, key string, number uint64) (g *s
 	if e == nil {
 		return nil, 0, read, source.ErrNone
 	}
-	g, err = source.Decode(e.data, s.open)
+	g, err = source.Decode(e.data, parts.Opener(partSize, s.fetch))
 	switch {
 	case err != nil:
 		err = fmt.Errorf("%s%s: %w", s.prefix, key, err)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/mtlsguard/mtlsguard/internal/parts"
 	"github.com/mtlsguard/mtlsguard/source"
 )
 
@@ -38,7 +39,7 @@ func (s *Store) generation(ctx context.Context, key string, number uint64) (*sou
 	if err != nil {
 		return nil, 0, err
 	}
-	g, err := source.Decode(e.Value(), s.open)
+	g, err := source.Decode(e.Value(), parts.Opener(partSize, s.fetch))
 	switch {
 	case err != nil:
 		err = fmt.Errorf("%s of the bucket %s: %w", key, s.manifests(), err)
