@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/mtlsguard/mtlsguard/internal/storetest"
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 )
 
 // The commands of docs/fleet.md print what it says.
@@ -14,5 +15,8 @@ func TestTheDocumentedCommandsWork(t *testing.T) {
 	if len(blocks) != 4 || !strings.Contains(blocks[0], "etcd --data-dir") {
 		t.Fatal("the blocks are others: the first one starts the server, which the test does itself")
 	}
-	storetest.Console(t, blocks[1]+blocks[2], "-etcd "+newEngine(t).client.String())
+	testkit.Program(t, "curl", "curl")
+	testkit.Program(t, "openssl", "openssl")
+	url := newEngine(t).client
+	storetest.Console{Blocks: blocks[1:3], Replace: []string{"127.0.0.1:2379", url.Host, "./node ", "./node -etcd " + url.String() + " ", "sleep 1 ", "sleep 3 "}}.Run(t)
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/mtlsguard/mtlsguard/internal/storetest"
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/source"
 	natsstore "github.com/mtlsguard/mtlsguard/store/nats"
 )
@@ -22,7 +23,10 @@ func TestTheDocumentedCommandsWork(t *testing.T) {
 	if len(blocks) != 3 || !strings.Contains(blocks[0], "nats-server") {
 		t.Fatal("the blocks are others: the first one starts the server, which the test does itself")
 	}
-	storetest.Console(t, blocks[1]+blocks[2], "-nats "+newEngine(t).url())
+	testkit.Program(t, "curl", "curl")
+	testkit.Program(t, "openssl", "openssl")
+	url := newEngine(t).url()
+	storetest.Console{Blocks: blocks[1:], Replace: []string{"nats://127.0.0.1:4222", url, "./node ", "./node -nats " + url + " ", "sleep 1 ", "sleep 3 "}}.Run(t)
 }
 
 // The permissions of docs/fleet.md are enough for nodes, and no more.
