@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/internal/backlog"
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 )
 
 func TestOrderAndEnd(t *testing.T) {
@@ -18,7 +19,7 @@ func TestOrderAndEnd(t *testing.T) {
 			t.Fatal("dropped below the bound")
 		}
 	}
-	if !q.Wait(5 * time.Second) {
+	if !q.Wait(testkit.Patience) {
 		t.Fatal("not done")
 	}
 	for i, v := range got {
@@ -50,7 +51,7 @@ func TestBlockedSinkNeverBlocksAnOffer(t *testing.T) {
 		t.Errorf("%d accepted, %d dropped", taken, got)
 	}
 	close(release)
-	if !q.Wait(5 * time.Second) {
+	if !q.Wait(testkit.Patience) {
 		t.Fatal("not done")
 	}
 	mu.Lock()
@@ -76,13 +77,13 @@ func TestWaitUnderLoad(t *testing.T) {
 		}
 	})
 	for range 3 {
-		if !q.Wait(5 * time.Second) {
+		if !q.Wait(testkit.Patience) {
 			t.Error("Wait waits for later values")
 		}
 	}
 	close(stop)
 	load.Wait()
-	if !q.Wait(5*time.Second) || !q.Wait(0) {
+	if !q.Wait(testkit.Patience) || !q.Wait(0) {
 		t.Error("not done")
 	}
 }
@@ -100,7 +101,7 @@ func TestWaitGivenUp(t *testing.T) {
 			}
 		})
 		long.Go(func() {
-			if !q.Wait(time.Minute) {
+			if !q.Wait(testkit.Patience) {
 				t.Error("not done")
 			}
 		})

@@ -268,15 +268,17 @@ func TestRunLeavesNothing(t *testing.T) {
 	case <-time.After(testkit.Patience):
 		t.Fatal("Run does not return")
 	}
-	buffer := make([]byte, 1<<20)
-	for range 200 {
-		stacks := buffer[:runtime.Stack(buffer, true)]
-		if !bytes.Contains(stacks, []byte("crlfetch.(*Fetcher)")) && !bytes.Contains(stacks, []byte("net/http.(*persistConn)")) {
-			return
+	var stacks []byte
+	defer func() {
+		if t.Failed() {
+			t.Logf("%s", stacks)
 		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	t.Fatalf("a goroutine leaks:\n%s", buffer[:runtime.Stack(buffer, true)])
+	}()
+	testkit.Eventually(t, "every goroutine ends", func() bool {
+		buffer := make([]byte, 1<<20)
+		stacks = buffer[:runtime.Stack(buffer, true)]
+		return !bytes.Contains(stacks, []byte("crlfetch.(*Fetcher)")) && !bytes.Contains(stacks, []byte("net/http.(*persistConn)"))
+	})
 }
 
 func TestRunWithoutSources(t *testing.T) {
