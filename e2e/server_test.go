@@ -173,7 +173,11 @@ func TestServeTwice(t *testing.T) {
 		ctx, cancel := context.WithCancel(context.Background())
 		ended := make(chan error, 1)
 		go func() { ended <- server.Serve(ctx, s.handler) }()
-		<-ready
+		select {
+		case <-ready:
+		case err := <-ended:
+			t.Fatalf("round %d: %v", round, err)
+		}
 		if err := server.Serve(ctx, s.handler); err == nil {
 			t.Errorf("round %d: two serve at one address", round)
 		}

@@ -39,7 +39,11 @@ func (p *Port) open(ctx context.Context) (net.Listener, error) {
 	}
 	if c.Listen == nil {
 		var lc net.ListenConfig
-		return lc.Listen(ctx, "tcp", c.Addr)
+		inner, err := lc.Listen(ctx, "tcp", c.Addr)
+		if own, ok := inner.(*net.TCPListener); ok && err == nil {
+			return tcpListener{own}, nil
+		}
+		return inner, err
 	}
 	inner, err := c.Listen(ctx, c.Addr)
 	switch _, ofPort := inner.(*listener); {
