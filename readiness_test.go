@@ -1,17 +1,16 @@
 package mtlsguard
 
 import (
-	"bytes"
 	"context"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 )
 
@@ -19,11 +18,11 @@ import (
 // a minute. The clock is the test's; counting a decision stands for the request.
 func TestServerThatIsUsedAndDoesNotRunIsLogged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		log := &buffer{}
+		log := &testkit.Buffer{}
 		s := openMinimal(t, Options{Log: JSONLog(log, nil)})
 		logged := func() int {
 			synctest.Wait()
-			return strings.Count(log.text(), `"level":"ERROR","msg":"the server is used and does not run","event":"not-running"`)
+			return strings.Count(log.String(), `"level":"ERROR","msg":"the server is used and does not run","event":"not-running"`)
 		}
 		time.Sleep(3 * time.Minute)
 		if n := logged(); n != 0 {
@@ -84,22 +83,4 @@ ports:
 	}
 	s.Handler(http.NotFoundHandler())
 	return s
-}
-
-// buffer is a log that may be read while it is written.
-type buffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *buffer) text() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
 }

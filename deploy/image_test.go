@@ -3,7 +3,6 @@
 package deploy
 
 import (
-	"bytes"
 	"crypto/x509"
 	"debug/elf"
 	"fmt"
@@ -17,7 +16,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 
@@ -89,24 +87,6 @@ func (r *root) must(err error) {
 // oneRequest makes a client close its connection after each request.
 func oneRequest(t *http.Transport) { t.DisableKeepAlives = true }
 
-// output is safe for concurrent use.
-type output struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf.Write(p)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf.String()
-}
-
 // The binary of the image runs alone in an empty root that it cannot write, as user 65532,
 // with the arguments, the mounts and the configuration of the manifests. It serves, answers its
 // probes, follows a swap of ..data, and ends with status 0 on SIGTERM.
@@ -159,7 +139,7 @@ func TestImageServesInAnEmptyRoot(t *testing.T) {
 	arguments[slices.Index(arguments, ":8081")] = probes
 	cmd := exec.Command("/server", arguments...)
 	cmd.Dir, cmd.Env = "/", []string{"GOMEMLIMIT=" + m.container().Env[0].Value}
-	out := &output{}
+	out := &testkit.Buffer{}
 	cmd.Stdout, cmd.Stderr = out, out
 	cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: r.dir, Credential: &syscall.Credential{Uid: 65532, Gid: 65532}, Pdeathsig: syscall.SIGKILL}
 	r.must(cmd.Start())

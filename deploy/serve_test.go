@@ -185,7 +185,7 @@ func TestSidecarServesInAnEmptyRoot(t *testing.T) {
 	arguments[slices.Index(arguments, ":8081")] = probes
 	cmd := exec.Command("/mtlsguard", arguments...)
 	cmd.Dir, cmd.Env = "/", []string{"GOMEMLIMIT=" + guard.Env[0].Value}
-	out := &output{}
+	out := &testkit.Buffer{}
 	cmd.Stdout, cmd.Stderr = out, out
 	cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: r.dir, Credential: &syscall.Credential{Uid: 65532, Gid: 65532}, Pdeathsig: syscall.SIGKILL}
 	r.must(cmd.Start())

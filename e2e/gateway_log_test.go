@@ -78,7 +78,7 @@ func TestLogOfAGatewayNamesTheRefusal(t *testing.T) {
 		}
 		log := func(p *realGateway) string {
 			text, _ := os.ReadFile(filepath.Join(p.folder, "error.log"))
-			return p.printed.text() + string(text)
+			return p.printed.String() + string(text)
 		}
 		expect := func(p *realGateway, refusal string, holder *testpki.Pair) {
 			t.Helper()

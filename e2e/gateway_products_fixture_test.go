@@ -3,7 +3,6 @@
 package e2e
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"crypto/tls"
@@ -19,7 +18,6 @@ import (
 	"regexp"
 	"runtime"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -115,8 +113,8 @@ type realGateway struct {
 	source string   // its configuration; "" is the one that docs/gateways.md shows
 	texts  []string // pairs of a text in the configuration, and what stands in its place
 
-	folder  string  // of the gateway that was started last
-	printed *output // what it printed
+	folder  string          // of the gateway that was started last
+	printed *testkit.Buffer // what it printed
 }
 
 // noRetries makes HAProxy answer at once if the service refuses the connection. Otherwise it tries
@@ -209,7 +207,7 @@ func (p *realGateway) launch(folder, address string, arguments ...string) bool {
 	cmd.Env = []string{"HOME=" + folder, "XDG_DATA_HOME=" + folder, "XDG_CONFIG_HOME=" + folder, "PATH=" + os.Getenv("PATH")}
 	// Its workers end with it, and it ends with this process, even if a test panics.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
-	logged := &output{}
+	logged := &testkit.Buffer{}
 	p.folder, p.printed = folder, logged
 	cmd.Stdout, cmd.Stderr = logged, logged
 	cmd.WaitDelay = 5 * time.Second
@@ -242,7 +240,7 @@ func (p *realGateway) launch(folder, address string, arguments ...string) bool {
 	for limit := time.Now().Add(testkit.Patience); time.Now().Before(limit); time.Sleep(10 * time.Millisecond) {
 		select {
 		case <-ended:
-			p.Logf("%s ended: %s", p.program, logged.text())
+			p.Logf("%s ended: %s", p.program, logged.String())
 			return false
 		default:
 		}
@@ -250,14 +248,14 @@ func (p *realGateway) launch(folder, address string, arguments ...string) bool {
 			p.Cleanup(func() {
 				end()
 				if p.Failed() {
-					p.Logf("%s printed: %s", p.program, logged.text())
+					p.Logf("%s printed: %s", p.program, logged.String())
 				}
 			})
 			return true
 		}
 	}
 	end()
-	p.Logf("%s does not accept: %s", p.program, logged.text())
+	p.Logf("%s does not accept: %s", p.program, logged.String())
 	return false
 }
 
@@ -273,15 +271,6 @@ func acceptsTLS(address string) bool {
 	c.Close()
 	return true
 }
-
-// output collects the output of a program. It is safe for concurrent use.
-type output struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (o *output) Write(b []byte) (int, error) { o.mu.Lock(); defer o.mu.Unlock(); return o.b.Write(b) }
-func (o *output) text() string                { o.mu.Lock(); defer o.mu.Unlock(); return o.b.String() }
 
 // reload puts changed files into effect.
 func (p *realGateway) reload() {

@@ -161,7 +161,7 @@ func startPostgres(t *testing.T, from string) *postgres {
 	}
 	p := &postgres{address: testkit.FreeAddress(t)}
 	_, port, _ := net.SplitHostPort(p.address)
-	logged := &output{}
+	logged := &testkit.Buffer{}
 	cmd = exec.Command(server, "-D", data, "-p", port, "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=", "-c", "fsync=off", "-c", "shared_buffers=8MB",
 		"-c", "ssl=on", "-c", "ssl_cert_file=server.pem", "-c", "ssl_key_file=server-key.pem", "-c", "ssl_ca_file=client-ca.pem", "-c", "autovacuum=off")
 	cmd.Stdout, cmd.Stderr, cmd.WaitDelay = logged, logged, 5*time.Second
@@ -183,16 +183,16 @@ func startPostgres(t *testing.T, from string) *postgres {
 		_ = cmd.Process.Signal(syscall.SIGQUIT) // it may have ended
 		<-ended
 		if t.Failed() {
-			t.Log(logged.text())
+			t.Log(logged.String())
 		}
 	})
 	testkit.Eventually(t, "PostgreSQL accepts connections", func() bool {
 		select {
 		case <-ended:
-			t.Fatalf("PostgreSQL ended: %s", logged.text())
+			t.Fatalf("PostgreSQL ended: %s", logged.String())
 		default:
 		}
-		return strings.Contains(logged.text(), "ready to accept connections")
+		return strings.Contains(logged.String(), "ready to accept connections")
 	})
 	return p
 }

@@ -238,7 +238,7 @@ func TestSocketOfSystemd(t *testing.T) {
 	s.sub(config, "systemd:internal", "systemd:orders.socket")
 	addr := testkit.FreeAddress(t)
 	cmd := exec.Command(program, "-l", addr, "--fdname=orders.socket", serverBinary(t), "-config", s.path(config))
-	var printed output
+	var printed testkit.Buffer
 	cmd.Stdout, cmd.Stderr = &printed, &printed
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -247,11 +247,11 @@ func TestSocketOfSystemd(t *testing.T) {
 		_ = cmd.Process.Kill() // an error: it has ended
 		_ = cmd.Wait()
 	})
-	testkit.Eventually(t, "systemd-socket-activate listens", func() bool { return strings.Contains(printed.text(), "Listening on") })
+	testkit.Eventually(t, "systemd-socket-activate listens", func() bool { return strings.Contains(printed.String(), "Listening on") })
 	c := s.client(s.alice)
 	c.Timeout = testkit.Patience
 	if got := get(c, "https://"+addr+"/whoami"); !strings.HasPrefix(got, "200 ") {
-		t.Errorf("got %s, want 200; the server printed %s", got, printed.text())
+		t.Errorf("got %s, want 200; the server printed %s", got, printed.String())
 	}
 	if environ, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", cmd.Process.Pid)); err != nil || !strings.Contains(string(environ), "-config") {
 		t.Errorf("%q, %v: systemd-socket-activate is not the server now", environ, err)

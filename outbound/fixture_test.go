@@ -108,8 +108,8 @@ type testServer struct {
 	*httptest.Server
 	conns       atomic.Int64 // accepted connections
 	requests    atomic.Int64
-	withoutCert atomic.Int64 // requests without a certificate
-	log         syncBuffer   // the server's log
+	withoutCert atomic.Int64   // requests without a certificate
+	log         testkit.Buffer // the server's log
 
 	mu   sync.Mutex
 	open map[net.Conn]bool

@@ -1,7 +1,6 @@
 package outbound_test
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"io"
@@ -11,30 +10,11 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/internal/testkit"
 )
-
-// syncBuffer is a buffer that is safe for concurrent use.
-type syncBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (o *syncBuffer) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf.Write(p)
-}
-
-func (o *syncBuffer) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf.String()
-}
 
 // A server may request the certificate only after it has read the path. Here OpenSSL
 // renegotiates while a request waits for its answer.
@@ -94,7 +74,7 @@ func TestRenegotiation(t *testing.T) {
 }
 
 // openssl starts a server that is controlled by its standard input.
-func openssl(t *testing.T) (url string, command func(string), out *syncBuffer) {
+func openssl(t *testing.T) (url string, command func(string), out *testkit.Buffer) {
 	t.Helper()
 	dir := t.TempDir()
 	for name, content := range map[string][]byte{"cert.pem": server.CertPEM(), "key.pem": server.KeyPEM(), "ca.pem": clientCA.CertPEM()} {
@@ -104,7 +84,7 @@ func openssl(t *testing.T) (url string, command func(string), out *syncBuffer) {
 	}
 	cmd := exec.Command("openssl", "s_server", "-accept", "127.0.0.1:0", "-cert", "cert.pem", "-key", "key.pem", "-CAfile", "ca.pem", "-naccept", "1")
 	cmd.Dir = dir
-	out = &syncBuffer{}
+	out = &testkit.Buffer{}
 	cmd.Stdout, cmd.Stderr = out, out
 	in, err := cmd.StdinPipe()
 	if err != nil {

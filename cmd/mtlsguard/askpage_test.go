@@ -53,7 +53,7 @@ func TestTrialOfAsk(t *testing.T) {
 	}
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
-	var stdout, stderr output
+	var stdout, stderr testkit.Buffer
 	ended := make(chan int, 1)
 	go func() {
 		ended <- run(ctx, []string{"serve", "--config", filepath.Join(dir, "mtlsguard.yaml")}, strings.NewReader(""), &stdout, &stderr)

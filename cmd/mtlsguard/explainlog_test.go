@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/mtlsguard/mtlsguard/internal/certfile"
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
@@ -157,7 +158,7 @@ func TestNewestLineOfALogIsExplained(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer in.Close()
-		var out, errs lockedBuffer
+		var out, errs testkit.Buffer
 		if code := run(t.Context(), append([]string{"explain", "--config", "mtlsguard.yaml"}, strings.Fields(args)...), in, &out, &errs); code == exitInvalid {
 			t.Fatalf("explain %s: %s", args, errs.String())
 		}

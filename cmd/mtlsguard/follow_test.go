@@ -16,7 +16,7 @@ func TestFollowedLogGoesOnAfterRotation(t *testing.T) {
 	site := serveLogged(t)
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
-	var out, errs lockedBuffer
+	var out, errs testkit.Buffer
 	first := site.request("internal", "bob", "GET", "/orders/0")
 	ended := make(chan int, 1)
 	go func() {
@@ -81,7 +81,7 @@ func TestInterruptEndsTheReadingOfAPipe(t *testing.T) {
 		defer r.Close()
 		defer w.Close()
 		ctx, stop := context.WithCancel(t.Context())
-		var out, errs lockedBuffer
+		var out, errs testkit.Buffer
 		ended := make(chan int, 1)
 		go func() { ended <- run(ctx, args, r, &out, &errs) }()
 		if _, err := w.WriteString(`{"event":"decision","outcome":"allow","user":"alice"}` + "\n"); err != nil {

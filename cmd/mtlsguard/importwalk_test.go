@@ -106,7 +106,7 @@ func startService(t *testing.T, python, arguments, addr string) {
 func startServer(t *testing.T, arguments []string) {
 	t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
-	var stdout, stderr output
+	var stdout, stderr testkit.Buffer
 	ended := make(chan int, 1)
 	go func() { ended <- run(ctx, arguments, strings.NewReader(""), &stdout, &stderr) }()
 	t.Cleanup(func() {

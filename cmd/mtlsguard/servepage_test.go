@@ -15,24 +15,6 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/testkit"
 )
 
-// output is what a command in the background has written so far.
-type output struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf.Write(p)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf.String()
-}
-
 // The first five minutes of docs/serve.md work as they are written: the files, the service in
 // Python, the server, and each answer to curl.
 func TestFirstFiveMinutesOfServe(t *testing.T) {
@@ -71,7 +53,7 @@ func TestFirstFiveMinutesOfServe(t *testing.T) {
 
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
-	var stdout, stderr output
+	var stdout, stderr testkit.Buffer
 	ended := make(chan int, 1)
 	go func() {
 		ended <- run(ctx, []string{"serve", "--config", filepath.Join(dir, "mtlsguard.yaml")}, strings.NewReader(""), &stdout, &stderr)

@@ -66,7 +66,7 @@ ports:
 	// The process id is known to the shell alone, before it becomes the server.
 	cmd := exec.Command(testkit.Program(t, "sh", "dash"), "-c", `LISTEN_PID=$$ exec "$0" "$@"`, "mtlsguard", "serve", "--config", "mtlsguard.yaml")
 	cmd.Dir, cmd.Env, cmd.ExtraFiles = dir, append(os.Environ(), "LISTEN_FDS=1", "LISTEN_FDNAMES=internal"), []*os.File{socket}
-	var log output
+	var log testkit.Buffer
 	cmd.Stderr = &log
 	out, err := cmd.StdoutPipe()
 	if err != nil {

@@ -1,13 +1,11 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"net"
 	"os"
 	"os/exec"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -15,25 +13,8 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/testkit"
 )
 
-// output collects the output of the program. It is safe for concurrent use.
-type output struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf.Write(p)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf.String()
-}
-
-func (o *output) await(t *testing.T, text string) {
+// await waits until the program has written a text.
+func await(t *testing.T, o *testkit.Buffer, text string) {
 	t.Helper()
 	for end := time.Now().Add(testkit.Patience); !strings.Contains(o.String(), text); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
@@ -49,10 +30,10 @@ func TestPrintedCurlLinesWork(t *testing.T) {
 	t.Parallel()
 	testkit.Program(t, "curl", "curl")
 	ctx, cancel := context.WithCancel(t.Context())
-	var stdout, stderr output
+	var stdout, stderr testkit.Buffer
 	status := make(chan int, 1)
 	go func() { status <- run(ctx, free, &stdout, &stderr) }()
-	stdout.await(t, "\nready\n")
+	await(t, &stdout, "\nready\n")
 	lines := strings.Split(strings.TrimSuffix(stdout.String(), "ready\n"), "\n")
 	wants := []string{
 		`{"as":"a","partner_saw":"alice"}`,
@@ -88,13 +69,13 @@ func TestMain(m *testing.M) { testkit.Main(m, main) }
 func TestSignalsEndTheProgramWithStatus0(t *testing.T) {
 	t.Parallel()
 	for _, signal := range []os.Signal{syscall.SIGTERM, os.Interrupt} {
-		var stdout output
+		var stdout testkit.Buffer
 		cmd := testkit.Command(t, free...)
 		cmd.Stdout = &stdout
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		stdout.await(t, "\nready\n")
+		await(t, &stdout, "\nready\n")
 		cmd.Process.Signal(signal)
 		if err := cmd.Wait(); err != nil {
 			t.Errorf("%s: %v", signal, err)
@@ -121,7 +102,7 @@ func TestErrorsEndTheProgramWithAHint(t *testing.T) {
 		{[]string{"-x"}, exitInvalid},
 		{[]string{"-h"}, exitOK},
 	} {
-		var stdout, stderr output
+		var stdout, stderr testkit.Buffer
 		if got := run(t.Context(), row.arguments, &stdout, &stderr); got != row.status || stdout.String() != "" || stderr.String() == "" {
 			t.Errorf("%q: status %d, %q, %q", row.arguments, got, &stdout, &stderr)
 		}

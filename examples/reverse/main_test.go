@@ -1,13 +1,11 @@
 package main
 
 import (
-	"bytes"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 
@@ -16,28 +14,10 @@ import (
 
 func TestMain(m *testing.M) { testkit.Main(m, main) }
 
-// output collects the output of a program. It is safe for concurrent use.
-type output struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf.Write(p)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf.String()
-}
-
 // process is one of the two commands.
 type process struct {
 	*exec.Cmd
-	stdout, stderr output
+	stdout, stderr testkit.Buffer
 }
 
 func start(t *testing.T, args ...string) *process {
@@ -226,7 +206,7 @@ func TestErrorsEndWithAHint(t *testing.T) {
 		{[]string{"gateway", "-external", "127.0.0.1:0", "-registrations", busy.Addr().String()}, failed},
 		{[]string{"gateway", "-h"}, ok},
 	} {
-		var stdout, stderr output
+		var stdout, stderr testkit.Buffer
 		if got := run(t.Context(), row.arguments, &stdout, &stderr); got != row.status || stdout.String() != "" || stderr.String() == "" {
 			t.Errorf("%q: status %d, %q, %q", row.arguments, got, &stdout, &stderr)
 		}

@@ -111,7 +111,7 @@ func TestAdminNeedsAPort(t *testing.T) {
 	s := newSite(t)
 	s.files(plainUsers, plainPolicy, s.port("internal", "require"))
 	for port, want := range map[string]string{"": "-admin is empty", "x": `-admin: "x" is not a port`} {
-		out := &output{}
+		out := &testkit.Buffer{}
 		if got := run(context.Background(), []string{"-config", s.config(), "-admin", port}, out, out); got != exitInvalid || !strings.Contains(out.String(), want) {
 			t.Errorf("-admin %q: status %d\n%s", port, got, out)
 		}

@@ -41,7 +41,7 @@ func TestProbesThatCannotBeServedAreAnError(t *testing.T) {
 	t.Parallel()
 	s := plainSite(t)
 	for addr, want := range map[string]int{"": exitInvalid, "127.0.0.1": exitFailed, s.addr["internal"]: exitFailed} {
-		out := &output{}
+		out := &testkit.Buffer{}
 		if got := run(context.Background(), []string{"-probes", addr}, out, out); got != want {
 			t.Errorf("-probes %q: status %d, want %d\n%s", addr, got, want, out)
 		}

@@ -35,7 +35,7 @@ func TestSIGHUPReloadsAndSIGTERMEndsWithStatus0(t *testing.T) {
 	s := newSite(t)
 	s.files(plainUsers, plainPolicy, s.port("internal", "require", "limits: {drain: 1s}"))
 	for _, signal := range []os.Signal{syscall.SIGTERM, os.Interrupt} {
-		s.stdout, s.stderr = &output{}, &output{}
+		s.stdout, s.stderr = &testkit.Buffer{}, &testkit.Buffer{}
 		s.put("users.yaml", plainUsers)
 		cmd := s.process()
 		alice := s.client(s.ca.Leaf("alice"))
@@ -70,7 +70,7 @@ func TestStatusSocketOutlivesNoServer(t *testing.T) {
 	s.files(plainUsers, plainPolicy, s.port("internal", "require", "limits: {drain: 1s}"))
 	socket := filepath.Join(s.dir, "status.sock")
 	for _, signal := range []os.Signal{os.Kill, syscall.SIGTERM} {
-		s.stdout, s.stderr = &output{}, &output{}
+		s.stdout, s.stderr = &testkit.Buffer{}, &testkit.Buffer{}
 		cmd := s.process("-status", socket)
 		if r, err := statussocket.Read(socket); err != nil || !r.Ready || r.PID != cmd.Process.Pid {
 			t.Errorf("%+v, %v", r, err)
@@ -101,7 +101,7 @@ func TestErrorsEndTheProgramWithAHint(t *testing.T) {
 		{"no socket", []string{"-config", s.config(), "-status", ""}, exitInvalid},
 		{"a file in the place of the socket", []string{"-config", s.config(), "-status", s.config()}, exitFailed},
 	} {
-		var stdout, stderr output
+		var stdout, stderr testkit.Buffer
 		if status := run(t.Context(), row.arguments, &stdout, &stderr); status != row.status || stdout.String() != "" ||
 			!strings.HasPrefix(stderr.String(), "error: ") || !strings.Contains(stderr.String(), "\nhint: ") {
 			t.Errorf("%s: status %d, %q, %q", row.name, status, &stdout, &stderr)

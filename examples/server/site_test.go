@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"crypto/x509"
 	"encoding/json"
@@ -11,7 +10,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -26,31 +24,13 @@ type site struct {
 	ca, sub, serverCA *testpki.Pair
 	other             *testpki.Pair     // an authority that no port trusts
 	addr              map[string]string // by port
-	stdout, stderr    *output
+	stdout, stderr    *testkit.Buffer
 	stop              context.CancelFunc
 	status            chan int
 }
 
-// output collects the output of the server. It is safe for concurrent use.
-type output struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf.Write(p)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf.String()
-}
-
 func newSite(tb testing.TB) *site {
-	s := &site{TB: tb, dir: tb.TempDir(), addr: map[string]string{}, stdout: &output{}, stderr: &output{}}
+	s := &site{TB: tb, dir: tb.TempDir(), addr: map[string]string{}, stdout: &testkit.Buffer{}, stderr: &testkit.Buffer{}}
 	s.ca, s.serverCA, s.other = testpki.NewCA("Client CA"), testpki.NewCA("Server CA"), testpki.NewCA("Other CA")
 	s.sub = s.ca.SubCA("Client Sub CA")
 	server := s.serverCA.Server(func(c *x509.Certificate) { c.DNSNames = append(c.DNSNames, "api.acme.example") })

@@ -30,29 +30,11 @@ import (
 )
 
 // programLog is the program's default log, where a wrong setup is reported.
-var programLog lines
+var programLog testkit.Buffer
 
 func TestMain(m *testing.M) {
 	slog.SetDefault(slog.New(slog.NewTextHandler(&programLog, nil)))
 	os.Exit(m.Run())
-}
-
-// lines collects what is written.
-type lines struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (l *lines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *lines) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
 }
 
 func must[T any](tb testing.TB) func(T, error) T {

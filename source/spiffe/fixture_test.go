@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -29,31 +28,13 @@ func must[T any](tb testing.TB) func(T, error) T {
 	}
 }
 
-// lines collects a log.
-type lines struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (l *lines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *lines) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
-}
-
 // world is an agent with two authorities, and a source.
 type world struct {
 	testing.TB
 	agent         *agent
 	acme, partner *testpki.Pair
 	clock         testkit.Clock
-	log           lines
+	log           testkit.Buffer
 	source        *guardspiffe.Source
 }
 

@@ -1,7 +1,6 @@
 package postgres
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,7 +9,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -21,24 +19,6 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/source"
 )
-
-// lines keeps what is logged.
-type lines struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (l *lines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.Write(p)
-}
-
-func (l *lines) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.String()
-}
 
 // bouncer starts the real PgBouncer in front of a cluster, and returns the connection string of a database behind it.
 func bouncer(t *testing.T, c *cluster, mode, database string) string {
@@ -94,7 +74,7 @@ func TestNodeBehindPgBouncerFollows(t *testing.T) {
 		t.Run(x.name, func(t *testing.T) {
 			name := c.database(t)
 			dsn := bouncer(t, c, x.mode, name)
-			var log lines
+			var log testkit.Buffer
 			options := []Option{WithLog(slog.New(slog.NewTextHandler(&log, nil)))}
 			if x.direct {
 				direct, err := pgx.ParseConfig(c.dsn(name))
@@ -138,7 +118,7 @@ func TestNodeBehindPgBouncerFollows(t *testing.T) {
 func TestServerProcessThatStopsListeningIsNoticed(t *testing.T) {
 	t.Parallel()
 	c := sharedCluster(t)
-	var log lines
+	var log testkit.Buffer
 	s := c.store(t, fleet, WithLog(slog.New(slog.NewTextHandler(&log, nil))))
 	e, err := s.connect(soon(t))
 	if err != nil {
@@ -162,7 +142,7 @@ func TestServerProcessThatStopsListeningIsNoticed(t *testing.T) {
 func TestStandbyIsPolledUntilItIsPromoted(t *testing.T) {
 	t.Parallel()
 	c := ownCluster(t)
-	var log lines
+	var log testkit.Buffer
 	name := c.database(t)
 	s := storeOf(t, c.pool(t, name, "postgres"), fleet, WithLog(slog.New(slog.NewTextHandler(&log, nil))), withTimes(func(x *times) {
 		x.poll, x.again = 50*time.Millisecond, 300*time.Millisecond
