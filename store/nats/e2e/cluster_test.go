@@ -70,7 +70,7 @@ func TestAClusterGoesOnWithoutOneServer(t *testing.T) {
 				g = n
 				return
 			}
-			if time.Since(started) > 20*time.Second {
+			if time.Since(started) > testkit.Patience {
 				t.Fatal(err)
 			}
 			time.Sleep(50 * time.Millisecond)

@@ -56,7 +56,7 @@ func TestTheDocumentedPermissions(t *testing.T) {
 	begun := time.Now()
 	g = commit(t, editor, next(t, g, 300<<10))
 	waitFor(t, seen, 2)
-	if took := time.Since(begun); took > 5*time.Second {
+	if took := time.Since(begun); took > 9*time.Second {
 		t.Errorf("the node has heard nothing, and looked after %v", took)
 	}
 	if err := node.PutReport(t.Context(), source.Report{Node: "node-1", Number: 2}); err != nil {
@@ -81,9 +81,7 @@ func TestTheDocumentedPermissions(t *testing.T) {
 		if _, err := conn.Request(subject, []byte("{}"), 200*time.Millisecond); err == nil {
 			t.Errorf("a node may publish on %s", subject)
 		}
-		if err := conn.LastError(); err == nil || !strings.Contains(err.Error(), subject) {
-			t.Errorf("%s: the server reports %v", subject, err)
-		}
+		testkit.Eventually(t, "an error of the server about "+subject, func() bool { err := conn.LastError(); return err != nil && strings.Contains(err.Error(), subject) })
 	}
 	if err := node.Commit(t.Context(), next(t, g)); err == nil || !strings.Contains(err.Error(), "ermissions") {
 		t.Errorf("commit by a node: %v, want one that names permissions", err)
