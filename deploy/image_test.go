@@ -5,8 +5,8 @@ package deploy
 import (
 	"crypto/x509"
 	"debug/elf"
-	"fmt"
 	"io"
+	"math/big"
 	"net/http"
 	"net/url"
 	"os"
@@ -18,6 +18,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	core "k8s.io/api/core/v1"
 
 	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
@@ -84,6 +86,39 @@ func (r *root) must(err error) {
 	}
 }
 
+// start runs a program of the root as kubelet runs a container. The end of the test ends it too.
+func (r *root) start(program string, c *core.Container, arguments []string) (*exec.Cmd, *testkit.Buffer) {
+	r.Helper()
+	cmd, out := exec.Command("/"+program, arguments...), &testkit.Buffer{}
+	cmd.Dir, cmd.Env = "/", []string{"GOMEMLIMIT=" + c.Env[0].Value}
+	cmd.Stdout, cmd.Stderr = out, out
+	cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: r.dir, Credential: &syscall.Credential{Uid: 65532, Gid: 65532}, Pdeathsig: syscall.SIGKILL}
+	r.must(cmd.Start())
+	r.Cleanup(func() { _ = cmd.Process.Kill() })
+	return cmd, out
+}
+
+// get returns the status and body of an answer, or the error.
+func get(c *http.Client, url string) string {
+	res, err := c.Get(url)
+	if err != nil {
+		return err.Error()
+	}
+	defer res.Body.Close()
+	body, _ := io.ReadAll(res.Body)
+	return res.Status + " " + string(body)
+}
+
+// servedBy returns the serial number of a server's certificate.
+func servedBy(c *http.Client, url string) *big.Int {
+	res, err := c.Get(url)
+	if err != nil {
+		return nil
+	}
+	res.Body.Close()
+	return res.TLS.PeerCertificates[0].SerialNumber
+}
+
 // oneRequest makes a client close its connection after each request.
 func oneRequest(t *http.Transport) { t.DisableKeepAlives = true }
 
@@ -137,26 +172,7 @@ func TestImageServesInAnEmptyRoot(t *testing.T) {
 
 	arguments := slices.Clone(m.container().Args)
 	arguments[slices.Index(arguments, ":8081")] = probes
-	cmd := exec.Command("/server", arguments...)
-	cmd.Dir, cmd.Env = "/", []string{"GOMEMLIMIT=" + m.container().Env[0].Value}
-	out := &testkit.Buffer{}
-	cmd.Stdout, cmd.Stderr = out, out
-	cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: r.dir, Credential: &syscall.Credential{Uid: 65532, Gid: 65532}, Pdeathsig: syscall.SIGKILL}
-	r.must(cmd.Start())
-	defer cmd.Process.Kill()
-
-	get := func(c *http.Client, url string) string {
-		res, err := c.Get(url)
-		if err != nil {
-			return err.Error()
-		}
-		defer res.Body.Close()
-		body, _ := io.ReadAll(res.Body)
-		if res.TLS != nil {
-			return fmt.Sprintf("%s %s by %x", res.Status, body, res.TLS.PeerCertificates[0].SerialNumber)
-		}
-		return res.Status + " " + string(body)
-	}
+	cmd, out := r.start("server", m.container(), arguments)
 	eventually := func(what string, condition func() bool) {
 		t.Helper()
 		defer func() {
@@ -172,22 +188,27 @@ func TestImageServesInAnEmptyRoot(t *testing.T) {
 	if got := get(plain, "http://"+probes+"/live"); got != "200 OK live\n" {
 		t.Errorf("/live: %s, want %s", got, "200 OK live\n")
 	}
-	whoami := func(want ...string) func() bool {
+	caller := testkit.Client(t, servers.Pool(), billing, oneRequest)
+	isUser := func(want string) func() bool {
+		return func() bool { return strings.Contains(get(caller, "https://"+addr+"/whoami"), `"user":"`+want+`"`) }
+	}
+	presents := func(want *testpki.Pair) func() bool {
 		return func() bool {
-			got := get(testkit.Client(t, servers.Pool(), billing, oneRequest), "https://"+addr+"/whoami")
-			return !slices.ContainsFunc(want, func(w string) bool { return !strings.Contains(got, w) })
+			serial := servedBy(caller, "https://"+addr+"/whoami")
+			return serial != nil && serial.Cmp(want.Cert.SerialNumber) == 0
 		}
 	}
-	eventually("billing is served", whoami(`"user":"billing"`, fmt.Sprintf("by %x", first.Cert.SerialNumber)))
+	eventually("billing is served", isUser("billing"))
+	eventually("the first certificate is served", presents(first))
 	if got := get(testkit.Client(t, servers.Pool(), nil, oneRequest), "https://"+addr+"/whoami"); !strings.Contains(got, "certificate required") {
 		t.Errorf("without a certificate: %s", got)
 	}
 
 	config["users.yaml"] = strings.Replace(config["users.yaml"], "user: billing", "user: invoices", 1)
 	r.mount(folders["config"], "2", config)
-	eventually("the swapped users.yaml is in effect", whoami(`"user":"invoices"`))
+	eventually("the swapped users.yaml is in effect", isUser("invoices"))
 	r.mount(folders["server"], "2", pair(next))
-	eventually("the swapped certificate is in effect", whoami(fmt.Sprintf("by %x", next.Cert.SerialNumber)))
+	eventually("the swapped certificate is in effect", presents(next))
 
 	r.must(cmd.Process.Signal(syscall.SIGTERM))
 	if err := cmd.Wait(); err != nil {

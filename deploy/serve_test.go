@@ -5,7 +5,6 @@ package deploy
 import (
 	"bytes"
 	"crypto/x509"
-	"io"
 	"net/http"
 	"net/url"
 	"os"
@@ -183,23 +182,8 @@ func TestSidecarServesInAnEmptyRoot(t *testing.T) {
 	}
 	arguments := append([]string{"serve"}, guard.Args...) // after ENTRYPOINT
 	arguments[slices.Index(arguments, ":8081")] = probes
-	cmd := exec.Command("/mtlsguard", arguments...)
-	cmd.Dir, cmd.Env = "/", []string{"GOMEMLIMIT=" + guard.Env[0].Value}
-	out := &testkit.Buffer{}
-	cmd.Stdout, cmd.Stderr = out, out
-	cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: r.dir, Credential: &syscall.Credential{Uid: 65532, Gid: 65532}, Pdeathsig: syscall.SIGKILL}
-	r.must(cmd.Start())
-	defer cmd.Process.Kill()
+	cmd, out := r.start("mtlsguard", guard, arguments)
 
-	get := func(c *http.Client, url string) string {
-		res, err := c.Get(url)
-		if err != nil {
-			return err.Error()
-		}
-		defer res.Body.Close()
-		body, _ := io.ReadAll(res.Body)
-		return res.Status + " " + string(body)
-	}
 	plain := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	testkit.Eventually(t, "not ready without the service", func() bool {
 		return strings.HasPrefix(get(plain, "http://"+probes+"/ready"), "503 ")

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -27,11 +26,7 @@ func TestTrialOfAsk(t *testing.T) {
 	listen := testkit.FreeAddress(t)
 	port := listen[strings.LastIndex(listen, ":")+1:]
 	page = strings.NewReplacer("127.0.0.1:8447", listen, "localhost:8447", "localhost:"+port).Replace(page)
-	dir := filepath.Join(t.TempDir(), "try")
-	var out bytes.Buffer
-	if code := run(t.Context(), []string{"demo", dir, "--files"}, strings.NewReader(""), &out, &out); code != exitYes {
-		t.Fatal(out.String())
-	}
+	dir := demoFiles(t)
 	for _, name := range []string{"mtlsguard.yaml", "policy.csv"} {
 		_, text, ok := strings.Cut(page, "\n# "+name+"\n")
 		text, _, _ = strings.Cut(text, "```\n")
@@ -51,19 +46,7 @@ func TestTrialOfAsk(t *testing.T) {
 	for _, one := range regexp.MustCompile(`(?m)^\$ (openssl .*)$`).FindAllStringSubmatch(page, -1) {
 		command(one[1])
 	}
-	ctx, stop := context.WithCancel(t.Context())
-	defer stop()
-	var stdout, stderr testkit.Buffer
-	ended := make(chan int, 1)
-	go func() {
-		ended <- run(ctx, []string{"serve", "--config", filepath.Join(dir, "mtlsguard.yaml")}, strings.NewReader(""), &stdout, &stderr)
-	}()
-	testkit.Eventually(t, "ready", func() bool {
-		if len(ended) > 0 {
-			t.Fatal(stderr.String())
-		}
-		return stdout.String() == "ready\n"
-	})
+	startServer(t, "serve", "--config", filepath.Join(dir, "mtlsguard.yaml"))
 
 	answers := regexp.MustCompile("(?ms)^(HTTP/2 .*?)^```").FindAllStringSubmatch(page, -1)
 	question := regexp.MustCompile(`(?m)^\$ (curl .*)$`).FindStringSubmatch(page)
@@ -82,16 +65,14 @@ func TestTrialOfAsk(t *testing.T) {
 		}
 	}
 	explained := regexp.MustCompile(`(?m)^\$ mtlsguard (explain .*)\n(.*)$`).FindStringSubmatch(page)
-	out.Reset()
 	arguments := strings.Fields(explained[1])
 	for i, a := range arguments {
 		if strings.HasSuffix(a, ".pem") || strings.HasSuffix(a, ".yaml") {
 			arguments[i] = filepath.Join(dir, a)
 		}
 	}
+	var out bytes.Buffer
 	if code := run(t.Context(), arguments, strings.NewReader(""), &out, &out); code != exitNo || !strings.HasPrefix(out.String(), explained[2]+"\n") {
 		t.Errorf("exit status %d\n%s", code, out.String())
 	}
-	stop()
-	<-ended
 }

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/mtlsguard/mtlsguard/internal/testkit"
@@ -70,7 +71,7 @@ func TestImportPagesEndInARunningServer(t *testing.T) {
 					}
 					shell(start)
 					startService(t, python, "-m "+arguments, service)
-					startServer(t, strings.Fields(command))
+					startServer(t, strings.Fields(command)...)
 				case strings.HasPrefix(script, "curl "):
 					for _, call := range regexp.MustCompile(`(?m)^(curl .*)\n# (.*)$`).FindAllStringSubmatch(script, -1) {
 						asked++
@@ -102,23 +103,38 @@ func startService(t *testing.T, python, arguments, addr string) {
 	testkit.Eventually(t, "the service listens", func() bool { return dials(addr) })
 }
 
-// startServer runs a command that serves, until the end of the test.
-func startServer(t *testing.T, arguments []string) {
+// demoFiles writes the files of a demo into a new folder.
+func demoFiles(t *testing.T, flags ...string) (dir string) {
 	t.Helper()
-	ctx, stop := context.WithCancel(context.Background())
+	dir = filepath.Join(t.TempDir(), "try")
+	var out bytes.Buffer
+	if code := run(t.Context(), append([]string{"demo", dir, "--files"}, flags...), strings.NewReader(""), &out, &out); code != exitYes {
+		t.Fatal(out.String())
+	}
+	return dir
+}
+
+// startServer runs a command that serves, and waits until it is ready. stop ends it and returns its log. The
+// end of the test ends it too.
+func startServer(t *testing.T, arguments ...string) (stop func() string) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
 	var stdout, stderr testkit.Buffer
 	ended := make(chan int, 1)
 	go func() { ended <- run(ctx, arguments, strings.NewReader(""), &stdout, &stderr) }()
-	t.Cleanup(func() {
-		stop()
+	stop = sync.OnceValue(func() string {
+		cancel()
 		if code := <-ended; code != exitYes {
-			t.Errorf("exit status %d\n%s", code, stderr.String())
+			t.Errorf("exit status %d, want %d\n%s", code, exitYes, stderr.String())
 		}
+		return stderr.String()
 	})
+	t.Cleanup(func() { stop() })
 	testkit.Eventually(t, "ready", func() bool {
 		if len(ended) > 0 {
 			t.Fatal(stderr.String())
 		}
 		return stdout.String() == "ready\n"
 	})
+	return stop
 }

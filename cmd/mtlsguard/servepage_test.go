@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"net"
 	"os"
 	"os/exec"
@@ -24,11 +23,7 @@ func TestFirstFiveMinutesOfServe(t *testing.T) {
 	page := read(t, "../../docs/serve.md")
 	listen, public, service := testkit.FreeAddress(t), testkit.FreeAddress(t), testkit.FreeAddress(t)
 	live := strings.NewReplacer("127.0.0.1:8443", listen, "127.0.0.1:8445", public, "127.0.0.1:8449", testkit.FreeAddress(t), "127.0.0.1:8080", service, `"127.0.0.1", 8080`, `"127.0.0.1", `+service[strings.LastIndex(service, ":")+1:])
-	dir := filepath.Join(t.TempDir(), "try")
-	var out bytes.Buffer
-	if code := run(t.Context(), []string{"demo", dir, "--files"}, strings.NewReader(""), &out, &out); code != exitYes {
-		t.Fatal(out.String())
-	}
+	dir := demoFiles(t)
 	for name, kind := range map[string]string{"mtlsguard.yaml": "yaml", "service.py": "python"} {
 		_, text, ok := strings.Cut(page, "```"+kind+"\n# "+name)
 		text, _, end := strings.Cut(text, "```\n")
@@ -51,19 +46,7 @@ func TestFirstFiveMinutesOfServe(t *testing.T) {
 	defer stopOrders()
 	testkit.Eventually(t, "the service listens", func() bool { return dials(service) })
 
-	ctx, stop := context.WithCancel(t.Context())
-	defer stop()
-	var stdout, stderr testkit.Buffer
-	ended := make(chan int, 1)
-	go func() {
-		ended <- run(ctx, []string{"serve", "--config", filepath.Join(dir, "mtlsguard.yaml")}, strings.NewReader(""), &stdout, &stderr)
-	}()
-	testkit.Eventually(t, "ready", func() bool {
-		if len(ended) > 0 {
-			t.Fatal(stderr.String())
-		}
-		return stdout.String() == "ready\n"
-	})
+	stop := startServer(t, "serve", "--config", filepath.Join(dir, "mtlsguard.yaml"))
 
 	_, minutes, _ := strings.Cut(page, "## The first five minutes")
 	minutes, _, _ = strings.Cut(minutes, "\n## ")
@@ -83,20 +66,15 @@ func TestFirstFiveMinutesOfServe(t *testing.T) {
 	if asked != 5 {
 		t.Errorf("%d calls", asked)
 	}
-	stop()
-	if code := <-ended; code != exitYes || !strings.Contains(stderr.String(), `"event":"upstream"`) {
-		t.Errorf("exit status %d\n%s", code, stderr.String())
+	if log := stop(); !strings.Contains(log, `"event":"upstream"`) {
+		t.Errorf("the log has no failure of the service:\n%s", log)
 	}
 }
 
 // serve reports a missing setting or a wrong flag, and opens no port.
 func TestErrorOfServeOpensNoPort(t *testing.T) {
 	t.Parallel()
-	dir := filepath.Join(t.TempDir(), "try")
-	var out bytes.Buffer
-	if code := run(t.Context(), []string{"demo", dir, "--first-port", "0", "--files"}, strings.NewReader(""), &out, &out); code != exitYes {
-		t.Fatal(out.String())
-	}
+	dir := demoFiles(t, "--first-port", "0")
 	config := filepath.Join(dir, "mtlsguard.yaml")
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
