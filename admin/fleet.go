@@ -9,6 +9,7 @@ import (
 
 	"github.com/mtlsguard/mtlsguard/internal/escape"
 	"github.com/mtlsguard/mtlsguard/internal/fleetedit"
+	"github.com/mtlsguard/mtlsguard/internal/panics"
 	"github.com/mtlsguard/mtlsguard/internal/report"
 	"github.com/mtlsguard/mtlsguard/source"
 )
@@ -135,16 +136,20 @@ func askStore[T any](c *call, ask func(context.Context) (T, error)) (T, error) {
 const storeTime = 10 * time.Second
 
 // questions queries a store, and waits no longer than its time, even if the query continues. At most as many queries as
-// its capacity are open, including those that were given up.
+// its capacity are open, including those that were given up; further ones wait for a tenth of the time.
 type questions struct {
 	open chan struct{}
 	time time.Duration
 }
 
 func (q questions) ask(ctx context.Context, ask func(context.Context) (any, error)) (any, error) {
+	full := time.NewTimer(q.time / 10)
+	defer full.Stop()
 	select {
 	case q.open <- struct{}{}:
-	default:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case <-full.C:
 		return nil, &failure{Status: http.StatusServiceUnavailable, Detail: "the store of the fleet has not answered earlier questions", Hint: "the store was neither queried nor changed: try again later"}
 	}
 	ctx, cancel := context.WithTimeout(ctx, q.time)
@@ -156,8 +161,10 @@ func (q questions) ask(ctx context.Context, ask func(context.Context) (any, erro
 	answered := make(chan answer, 1)
 	go func() {
 		defer func() { <-q.open }()
-		value, err := ask(ctx)
-		answered <- answer{value, err}
+		var a answer
+		defer func() { answered <- a }()
+		defer panics.AsError(&a.err, "the store of the fleet")
+		a.value, a.err = ask(ctx)
 	}()
 	select {
 	case a := <-answered:

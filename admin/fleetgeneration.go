@@ -23,8 +23,21 @@ type apiFleetChange struct {
 	Files   []fleetedit.FileDiff `json:"files"`
 }
 
-// maxCompared bounds the bytes of files that are compared for one answer. A file of 50,000 mappings has 5 MB.
-const maxCompared = 16 << 20
+// compared bounds what is compared for one answer, to 250 MB of memory. A file of 50,000 mappings has 5 MB. A mapping has
+// 14 separators, and only those that differ are parsed if each has a line of its own.
+var compared = fleetedit.Limits{Read: 16 << 20, Parse: 600_000}
+
+// compareAlone waits until no other comparison is under way: each may take much memory.
+func (c *call) compareAlone() (done func(), err error) {
+	ctx, cancel := context.WithTimeout(c.Context(), c.page.asking.time)
+	defer cancel()
+	select {
+	case c.page.comparing <- struct{}{}:
+		return func() { <-c.page.comparing }, nil
+	case <-ctx.Done():
+		return nil, &failure{Status: http.StatusServiceUnavailable, Detail: "other generations are being compared", Hint: "try again later"}
+	}
+}
 
 // fleetChange answers with a generation, and what it changed.
 func (c *call) fleetChange() (any, error) {
@@ -37,6 +50,11 @@ func (c *call) fleetChange() (any, error) {
 		return nil, err
 	}
 	c.w.Header().Set("ETag", formatETag(node.Site.Fleet.Digest().SHA256()))
+	done, err := c.compareAlone()
+	if err != nil {
+		return nil, err
+	}
+	defer done()
 	store, _ := c.page.storeOf(node)
 	return askStore(c, func(ctx context.Context) (*apiFleetChange, error) {
 		out := &apiFleetChange{apiFleetGeneration: newFleetGeneration(g.Manifest), Trusted: node.Check(g) == nil}
@@ -47,7 +65,7 @@ func (c *call) fleetChange() (any, error) {
 		if before == nil {
 			out.Missing = g.Manifest.Number - 1
 		}
-		out.Files, err = fleetedit.Diff(ctx, before, g, maxCompared)
+		out.Files, err = fleetedit.Diff(ctx, before, g, compared)
 		return out, err
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -104,7 +105,7 @@ func TestPageAnswersWhileTheStoreHangs(t *testing.T) {
 	// Four calls wait for the store now.
 	const full = "the store of the fleet has not answered earlier questions"
 	if got := edit(users); got.StatusCode != http.StatusServiceUnavailable || !strings.Contains(got.body, full) {
-		t.Errorf("got %s: %s, want 503 at once", got.Status, got.body)
+		t.Errorf("got %s: %s, want 503", got.Status, got.body)
 	}
 	if got := s.do(alice, "GET", "admin", "/changes", ""); got.StatusCode != http.StatusOK || !strings.Contains(got.body, full) {
 		t.Errorf("got %s: %s, want the page with the error", got.Status, got.body)
@@ -123,4 +124,43 @@ func TestPageAnswersWhileTheStoreHangs(t *testing.T) {
 	if got := s.do(alice, "DELETE", "admin", "/api/v1/mappings/old", "", "If-Match", users); got.StatusCode != http.StatusOK || f.newest().Manifest.Number != 2 {
 		t.Errorf("got %s: %s, want 200 and generation 2", got.Status, got.body)
 	}
+}
+
+// Many callers compare generations at the same time: one comparison runs at a time, and each caller gets its answer. A store
+// that panics is an error of one answer.
+// Covers U10.
+func TestManyCallersCompareGenerations(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t)
+	store := &defectiveStore{Store: f}
+	s := f.site(store, f.signed(), editing, func(c *admin.Config) { c.Signer = f.key })
+	f.push("bert", "policy.csv", sitePolicy+"p, user:eve, *, GET, /orders/*, allow\n")
+	s.waitForFleet(2)
+	alice := s.client("alice")
+	var callers sync.WaitGroup
+	for range 20 {
+		callers.Go(func() {
+			if got := s.do(alice, "GET", "admin", "/api/v1/fleet/2", ""); got.StatusCode != http.StatusOK || !strings.Contains(got.body, "eve") {
+				t.Errorf("got %s: %s, want 200 and the rule", got.Status, got.body)
+			}
+		})
+	}
+	callers.Wait()
+	store.panics.Store(true)
+	if got := s.do(alice, "GET", "admin", "/api/v1/fleet/2", ""); got.StatusCode != http.StatusServiceUnavailable || !strings.Contains(got.body, "the store of the fleet panicked") {
+		t.Errorf("got %s: %s, want 503", got.Status, got.body)
+	}
+}
+
+// defectiveStore is a store that panics from some time on.
+type defectiveStore struct {
+	source.Store
+	panics atomic.Bool
+}
+
+func (d *defectiveStore) At(ctx context.Context, number uint64) (*source.Generation, error) {
+	if d.panics.Load() {
+		panic("a defect")
+	}
+	return d.Store.At(ctx, number)
 }

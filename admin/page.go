@@ -54,6 +54,8 @@ type Page struct {
 	linted  findings
 	streams streams
 	asking  questions // to the store of a fleet
+	// comparing holds a value while generations of a fleet are compared.
+	comparing chan struct{}
 }
 
 // minRefusals is the least number of refusals to remember: fewer would be gone before an operator
@@ -79,7 +81,7 @@ func New(c Config) (*Page, error) {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	p := &Page{config: c, began: c.Now(), known: keepCertificates(c.Certificates), asking: questions{make(chan struct{}, maxAsking), storeTime}}
+	p := &Page{config: c, began: c.Now(), known: keepCertificates(c.Certificates), asking: questions{make(chan struct{}, maxAsking), storeTime}, comparing: make(chan struct{}, 1)}
 	p.callers = newRing(c.Refusals/2, maxKnownCertificates/2, maxBytes/2)
 	p.strangers = newRing(c.Refusals/2, maxKnownCertificates/2, maxBytes/2)
 	p.screens = parseScreens()

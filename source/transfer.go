@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"time"
+
+	"github.com/mtlsguard/mtlsguard/internal/panics"
 )
 
 // stallTimeout is the longest time without a byte of a file. A slow source may take as long as it
@@ -45,7 +47,8 @@ func (b blobs) transfer(ctx context.Context, w io.Writer, g *Generation, f File)
 }
 
 // read writes a file of g to w.
-func read(ctx context.Context, w io.Writer, g *Generation, f File) error {
+func read(ctx context.Context, w io.Writer, g *Generation, f File) (err error) {
+	defer panics.AsError(&err, "the source")
 	r, err := g.Open(ctx, f)
 	if err != nil {
 		return err

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/mtlsguard/mtlsguard/source"
 )
@@ -26,14 +27,37 @@ type ItemDiff struct {
 	New  string `json:"new,omitempty"` // empty: it is removed
 }
 
-// Diff returns what changed from a to b, by file. nil is a generation without files. It reads at most limit bytes of
-// files in all, in the order of their names: the contents of a file that would exceed it are left out. A store could
-// name files without end otherwise.
-func Diff(ctx context.Context, a, b *source.Generation, limit int64) ([]FileDiff, error) {
+// Limits bound a comparison: a store could name files without end, and fill them with what takes four hundred times
+// its size to parse. The files count in the order of their names.
+type Limits struct {
+	Read  int64 // bytes of files
+	Parse int64 // bytes that separate values, in the texts that are parsed; up to 400 bytes of memory for each
+}
+
+// mayParse reports whether texts are within the limit, and counts them then.
+func (l *Limits) mayParse(texts ...[]byte) bool {
+	n := int64(0)
+	for _, text := range texts {
+		for _, c := range text {
+			if strings.IndexByte("\n,:-?[]{}\"'", c) >= 0 {
+				n++
+			}
+		}
+	}
+	if n > l.Parse {
+		return false
+	}
+	l.Parse -= n
+	return true
+}
+
+// Diff returns what changed from a to b, by file. nil is a generation without files. The contents of a file that would
+// exceed a limit are left out.
+func Diff(ctx context.Context, a, b *source.Generation, limits Limits) ([]FileDiff, error) {
 	old, next := filesByName(a), filesByName(b)
 	all := maps.Clone(old)
 	maps.Copy(all, next)
-	out, left := []FileDiff{}, limit
+	out, left := []FileDiff{}, limits
 	for _, name := range slices.Sorted(maps.Keys(all)) {
 		before, hadIt := old[name]
 		after, hasIt := next[name]
@@ -52,12 +76,12 @@ func Diff(ctx context.Context, a, b *source.Generation, limit int64) ([]FileDiff
 			d.Change = "removed"
 		}
 		// Open reads no more than the size of the manifest.
-		if size := before.Size + after.Size; size > left {
-			d.LeftOut = fmt.Sprintf("not compared: %d bytes, and one comparison reads %d bytes of files", size, limit)
+		if size := before.Size + after.Size; size > left.Read {
+			d.LeftOut = fmt.Sprintf("not compared: %d bytes, and one comparison reads %d bytes of files", size, limits.Read)
 			out = append(out, d)
 			continue
 		}
-		left -= before.Size + after.Size
+		left.Read -= before.Size + after.Size
 		var was, is []byte
 		var err error
 		if hadIt {
@@ -69,7 +93,7 @@ func Diff(ctx context.Context, a, b *source.Generation, limit int64) ([]FileDiff
 		if err != nil {
 			return nil, err
 		}
-		d.Items, d.LeftOut = diffFiles(name, was, is)
+		d.Items, d.LeftOut = diffFiles(name, was, is, &left)
 		out = append(out, d)
 	}
 	return out, nil

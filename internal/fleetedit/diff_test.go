@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"math/big"
 	"reflect"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -41,7 +42,7 @@ func TestDiffReadsNoMoreThanItsLimit(t *testing.T) {
 	line := "p, user:a, *, GET, /a, allow\n"
 	a := generation(t, map[string]string{"a.csv": line, "b.csv": line, "c.csv": line, "same.csv": strings.Repeat(line, 99)})
 	b := generation(t, map[string]string{"a.csv": "", "b.csv": strings.Repeat(line, 9), "c.csv": "", "d.csv": line, "same.csv": strings.Repeat(line, 99)})
-	diff, err := Diff(t.Context(), a, b, int64(3*len(line)))
+	diff, err := Diff(t.Context(), a, b, Limits{Read: int64(3 * len(line)), Parse: 1 << 20})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,7 +55,34 @@ func TestDiffReadsNoMoreThanItsLimit(t *testing.T) {
 	}
 }
 
+// A comparison parses no more than its limit, whatever stands in the files: text of one byte can take 400 bytes of memory.
+// Covers U10.
+func TestDiffParsesNoMoreThanItsLimit(t *testing.T) {
+	// not parallel: it measures the memory of the process
+	const size = 8 << 20
+	fill := func(head, what, tail string) string {
+		return head + strings.Repeat(what, (size-len(head)-len(tail))/len(what)) + tail
+	}
+	for name, text := range map[string]string{
+		"a.yaml": fill("mappings:\n", "-\n", ""), "b.yaml": fill("mappings: [a", ",a", "]"), "c.yaml": fill("mappings: [{", "?,", "}]"), "d.yaml": fill("mappings:\n", "- {}\n", ""),
+		"e.csv": fill("", "p,\n", ""), "f.jsonl": fill("", "{}\n", ""), "g.yaml": fill("mappings: [", `"",`, "]"),
+	} {
+		g := generation(t, map[string]string{name: text, "z.csv": "p, user:a, *, GET, /a, allow\n"})
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		diff, err := Diff(t.Context(), nil, g, Limits{Read: 2 * size, Parse: 100_000})
+		runtime.ReadMemStats(&after)
+		if err != nil || len(diff) != 2 || diff[0].LeftOut != tooMuch || len(diff[1].Items) != 1 {
+			t.Errorf("%s: %+v, %v", name, diff, err)
+		}
+		if used := after.TotalAlloc - before.TotalAlloc; used > 100<<20 {
+			t.Errorf("%s: %d MiB were used", name, used>>20)
+		}
+	}
+}
+
 // Only the lines that differ are parsed if the rest means the same without them, and the whole otherwise.
+// Covers U11.
 func TestDiffParsesWhatDiffers(t *testing.T) {
 	t.Parallel()
 	head, a, b, c := "mappings:\n", mapping("a"), mapping("b"), mapping("c")
@@ -80,7 +108,7 @@ func TestDiffParsesWhatDiffers(t *testing.T) {
 		{"a rule once more", "p.csv", "p, a\n", "p, a\np, a\n", "+p, a", "p, a\n"},
 	} {
 		var got strings.Builder
-		items, leftOut := diffFiles(x.name, []byte(x.was), []byte(x.is))
+		items, leftOut := diffFiles(x.name, []byte(x.was), []byte(x.is), &Limits{Parse: 1 << 20})
 		if leftOut != "" {
 			t.Errorf("%s: left out: %s", x.what, leftOut)
 		}
@@ -106,6 +134,7 @@ func idOf(text string) string {
 }
 
 // Parsing only what differs shows the same as parsing everything.
+// Covers U11.
 func FuzzDiffFiles(f *testing.F) {
 	f.Add("u.jsonl", []byte("{\"id\":\"a\"}\n{\"id\":\"b\"}"), []byte("{\"id\":\"a\"}\n{\"id\":\"c\"}\n"))
 	f.Add("p.csv", []byte("p, a\np, b\np, a\n"), []byte("p, b\n\np, a"))
@@ -131,7 +160,7 @@ func FuzzDiffFiles(f *testing.F) {
 		}
 		olds, _ := itemsOf(name, was)
 		news, _ := itemsOf(name, is)
-		got, leftOut := diffFiles(name, was, is)
+		got, leftOut := diffFiles(name, was, is, &Limits{Parse: 1 << 30})
 		if want := diffItems(olds, news); leftOut != "" || len(got)+len(want) > 0 && !reflect.DeepEqual(got, want) {
 			t.Errorf("%s, %q and %q:\n%q %s\nwant\n%q", name, was, is, got, leftOut, want)
 		}
@@ -139,10 +168,11 @@ func FuzzDiffFiles(f *testing.F) {
 }
 
 // A change that cannot be shown is not passed over.
+// Covers U11.
 func TestDiffSaysWhatItCannotCompare(t *testing.T) {
 	t.Parallel()
 	for name, text := range map[string]string{"users.yaml": "mappings: *m\n", "users.jsonl": "{\n", "notes.txt": "one\n", "ca.pem": "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"} {
-		diff, err := Diff(t.Context(), nil, generation(t, map[string]string{name: text}), 1<<20)
+		diff, err := Diff(t.Context(), nil, generation(t, map[string]string{name: text}), Limits{1 << 20, 1 << 20})
 		if err != nil || len(diff) != 1 || !strings.HasPrefix(diff[0].LeftOut, "not compared: ") {
 			t.Errorf("%s: %+v, %v", name, diff, err)
 		}
@@ -150,6 +180,7 @@ func TestDiffSaysWhatItCannotCompare(t *testing.T) {
 }
 
 // Another CRL is another item, whatever its number.
+// Covers U11.
 func TestDiffTellsCRLsApart(t *testing.T) {
 	t.Parallel()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -167,7 +198,7 @@ func TestDiffTellsCRLsApart(t *testing.T) {
 		}
 		return string(pem.EncodeToMemory(&pem.Block{Type: "X509 CRL", Bytes: der}))
 	}
-	if items, leftOut := diffFiles("ca.crl", []byte(list(1)), []byte(list(2))); len(items) != 1 || leftOut != "" {
+	if items, leftOut := diffFiles("ca.crl", []byte(list(1)), []byte(list(2)), &Limits{Parse: 1 << 20}); len(items) != 1 || leftOut != "" {
 		t.Errorf("%q %s", items, leftOut)
 	}
 }

@@ -20,7 +20,7 @@ type item struct{ kind, key, text string }
 
 // diffFiles returns the items that differ in two versions of a file, or why they cannot be compared. Only the lines
 // that differ are parsed where that means the same: a file of many mappings takes long.
-func diffFiles(name string, was, is []byte) (items []ItemDiff, leftOut string) {
+func diffFiles(name string, was, is []byte, limits *Limits) (items []ItemDiff, leftOut string) {
 	switch head, a, b := differentLines(was, is); path.Ext(name) {
 	case ".csv", ".jsonl":
 		was, is = a, b
@@ -28,11 +28,17 @@ func diffFiles(name string, was, is []byte) (items []ItemDiff, leftOut string) {
 		if !areWholeMappings(a) || !areWholeMappings(b) || !endsBetweenMappings(head) {
 			break
 		}
+		if !limits.mayParse(a, b) {
+			return nil, tooMuch
+		}
 		olds, err := usersItems(name, listOf(a))
 		news, err2 := usersItems(name, listOf(b))
 		if err == nil && err2 == nil {
 			return diffItems(olds, news), ""
 		}
+	}
+	if !limits.mayParse(was, is) {
+		return nil, tooMuch
 	}
 	olds, err := itemsOf(name, was)
 	news, err2 := itemsOf(name, is)
@@ -41,6 +47,8 @@ func diffFiles(name string, was, is []byte) (items []ItemDiff, leftOut string) {
 	}
 	return diffItems(olds, news), ""
 }
+
+const tooMuch = "not compared: what differs is more than one comparison parses"
 
 // differentLines returns two texts without the lines at the beginning, the head, and those at the end that both have.
 func differentLines(a, b []byte) (head, restA, restB []byte) {

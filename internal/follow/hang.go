@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/mtlsguard/mtlsguard/internal/panics"
 	"github.com/mtlsguard/mtlsguard/source"
 )
 
@@ -31,8 +32,10 @@ func (f *Follower) loadNewest(ctx context.Context) (*source.Generation, error) {
 	result := make(chan answer, 1)
 	f.asking = result
 	go func(have *source.Generation) {
-		g, err := f.config.Source.Load(ctx, have)
-		result <- answer{g, err}
+		var a answer
+		defer func() { result <- a }()
+		defer panics.AsError(&a.err, "the source")
+		a.g, a.err = f.config.Source.Load(ctx, have)
 	}(f.seen)
 	select {
 	case a := <-result:

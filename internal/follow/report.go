@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/mtlsguard/mtlsguard/internal/panics"
 	"github.com/mtlsguard/mtlsguard/source"
 )
 
@@ -74,7 +75,8 @@ func (f *Follower) sendReports(ctx context.Context, store reporter) {
 }
 
 // putReport sends a report.
-func (f *Follower) putReport(ctx context.Context, store reporter) error {
+func (f *Follower) putReport(ctx context.Context, store reporter) (err error) {
+	defer panics.AsError(&err, "the store")
 	s := f.State()
 	r := source.Report{Node: f.config.Node, Since: s.Since.UTC(), At: f.config.Now().UTC()}
 	if s.InEffect != nil {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/internal/fileset"
+	"github.com/mtlsguard/mtlsguard/internal/panics"
 	"github.com/mtlsguard/mtlsguard/source"
 )
 
@@ -35,7 +36,10 @@ func (f *Follower) watch(ctx context.Context) {
 // watch sends the result of a watch.
 func watch(ctx context.Context, s source.Source, have *source.Generation, result chan<- watched) {
 	began := time.Now()
-	err := s.Watch(ctx, have)
+	err := func() (err error) {
+		defer panics.AsError(&err, "the source")
+		return s.Watch(ctx, have)
+	}()
 	if ctx.Err() != nil {
 		err = nil
 	}

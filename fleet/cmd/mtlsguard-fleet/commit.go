@@ -72,7 +72,7 @@ func (c *commitFlags) commit(a *app, s *store, configs []nodeConfig, p proposal)
 	if p.parent != nil {
 		out.Parent = p.parent.Manifest.Number
 	}
-	if out.Files, err = fleetedit.Diff(s.ctx, p.parent, g, maxCompared); err != nil {
+	if out.Files, err = fleetedit.Diff(s.ctx, p.parent, g, compared); err != nil {
 		return out, s.error(err)
 	}
 	if p.parent != nil && len(out.Files) == 0 && slices.Equal(g.Manifest.Ports, p.parent.Manifest.Ports) && checkFleet(configs, p.parent, true) == nil {

@@ -17,7 +17,7 @@ func (c *commitFlags) conflict(a *app, s *store, p proposal, out *commitReport) 
 	if newest == nil {
 		return s.error(fmt.Errorf("generation %d is there no more", out.Parent))
 	}
-	theirs, err := fleetedit.Diff(s.ctx, p.parent, newest, maxCompared)
+	theirs, err := fleetedit.Diff(s.ctx, p.parent, newest, compared)
 	if err != nil {
 		return s.error(err)
 	}

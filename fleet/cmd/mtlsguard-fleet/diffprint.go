@@ -13,8 +13,8 @@ import (
 // maxItems bounds the items that are printed of one file. JSON has all.
 const maxItems = 100
 
-// maxCompared bounds the bytes of files that are compared for one command: the largest file that a generation may have.
-const maxCompared = 256 << 20
+// compared bounds what is compared for one command: the largest file that a generation may have, and 1.6 GB of memory.
+var compared = fleetedit.Limits{Read: 256 << 20, Parse: 4 << 20}
 
 // printDiff prints what changed, a line for each file and each item.
 func (a *app) printDiff(indent string, files []fleetedit.FileDiff) {
@@ -99,7 +99,7 @@ func (c *diffCmd) Run(a *app) error {
 	if from != nil {
 		out.From = from.Manifest.Number
 	}
-	if out.Files, err = fleetedit.Diff(s.ctx, from, to, maxCompared); err != nil {
+	if out.Files, err = fleetedit.Diff(s.ctx, from, to, compared); err != nil {
 		return s.error(err)
 	}
 	if a.json {
