@@ -1,6 +1,6 @@
 // Command push commits the files of a folder as the next generation of a fleet, in any store. Without a
-// folder it prints the nodes and what they have in effect. A program of your own that edits a fleet can begin
-// with it. Unlike mtlsguard-fleet it does not check the files.
+// folder it prints the nodes and what they have in effect. Unlike mtlsguard-fleet it does not check the files.
+// Package storeflag opens any kind of store; a program of your own opens its store as store/*/examples/node do.
 package main
 
 import (
