@@ -37,7 +37,7 @@ var threats = map[string]int{
 	"V": 9,
 	"S": 18,
 	"T": 7,
-	"U": 10,
+	"U": 11,
 	"Z": 10,
 	"W": 14,
 }
