@@ -113,7 +113,7 @@ func (f *orders) users() string {
 func (f *orders) site(from source.Source, settings string, edits ...func(*admin.Config)) *site {
 	f.Helper()
 	file := strings.NewReplacer("users: users.yaml", "users: fleet/users.yaml", "policy: policy.csv", "policy: fleet/policy.csv", "[client-ca.pem]", "[fleet/client-ca.pem]").Replace(siteConfig)
-	file += "source: {mount: fleet, keep: " + filepath.Join(f.TempDir(), "keep") + ", node: node-1, first: 5s, " + settings + "}\n"
+	file += "source: {mount: fleet, keep: " + filepath.Join(f.TempDir(), "keep") + ", node: node-1, first: 20s, " + settings + "}\n"
 	return openSite(f, file, from, edits...)
 }
 

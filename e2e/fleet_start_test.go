@@ -105,7 +105,7 @@ func TestStartOfANode(t *testing.T) {
 			f := newFleet(t)
 			x.prepare(f)
 			if x.number == 0 {
-				f.sub("mtlsguard.yaml", "first: 20s", "first: 1s")
+				f.sub("mtlsguard.yaml", "first: 20s", "first: 3s")
 				_, err := mtlsguard.Open(f.path("mtlsguard.yaml"), mtlsguard.Options{Source: f.store})
 				if err == nil || !strings.Contains(err.Error(), x.want) {
 					t.Fatalf("%v, want %q", err, x.want)
@@ -238,6 +238,7 @@ func TestCommandsReadWhatIsKept(t *testing.T) {
 	if _, err := mtlsguard.Lint(path, mtlsguard.LintOptions{Options: kept}); err == nil || !strings.Contains(err.Error(), none) {
 		t.Errorf("lint without a generation: %v", err)
 	}
+	f.sub("mtlsguard.yaml", "first: 1s", "first: 20s")
 	f.keepOf(func() { f.commit("users.yaml", usersFor("one")) })
 	server, err := mtlsguard.Open(path, kept)
 	if err != nil {

@@ -116,7 +116,7 @@ func TestOCSPResponderDecides(t *testing.T) {
 			if row.mode != "" {
 				mode = "\n      revocation: " + row.mode
 			}
-			s.sub(config, "crls: [ca.crl]", fmt.Sprintf("ocsp: {url: %q, timeout: 1s}%s", r.URL, mode))
+			s.sub(config, "crls: [ca.crl]", fmt.Sprintf("ocsp: {url: %q, timeout: 30s}%s", r.URL, mode))
 			mallory := s.ca.Leaf("mallory")
 			r.revoke(mallory)
 			l := s.start(mtlsguard.Options{})
