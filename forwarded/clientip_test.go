@@ -60,7 +60,7 @@ func TestClientIPIsCountedFromTheEnd(t *testing.T) {
 		h := http.Header{"X-Forwarded-For": row.lines, "X_forwarded_for": {"203.0.113.1"}}
 		got, configured := r.ClientIP(h)
 		if !configured || got.IsValid() != (row.want != "") || got.IsValid() && got != netip.MustParseAddr(row.want) {
-			t.Errorf("%q, %d: %v", row.lines, row.hops, got)
+			t.Errorf("%q, %d: got %v, want %q", row.lines, row.hops, got, row.want)
 		}
 		if n := testing.AllocsPerRun(10, func() { r.ClientIP(h) }); n > 0 && got.IsValid() {
 			t.Errorf("%q: %v allocations", row.lines, n)
@@ -93,7 +93,7 @@ func TestClientIPOfTheWrongHeaderIsAnError(t *testing.T) {
 			ClientIP: forwarded.ClientIP{Header: row.header, Hops: row.hops},
 		})
 		if all := configerror.All(err); len(all) != 1 || !strings.Contains(all[0].What, row.want) || all[0].Hint == "" {
-			t.Errorf("%q, %d: %v", row.header, row.hops, err)
+			t.Errorf("%q, %d: got %v, want %q with a hint", row.header, row.hops, err, row.want)
 		}
 	}
 	for _, header := range []string{"X-Forwarded-For", "x-real-ip", "CF-Connecting-IP", "X-Envoy-External-Address"} {
@@ -115,7 +115,7 @@ func FuzzClientIP(f *testing.F) {
 		hops = max(0, hops%4)
 		got, _ := r[hops].ClientIP(http.Header{"X-Forwarded-For": {line}})
 		if got.IsValid() && (got.Zone() != "" || got.Is4In6()) {
-			t.Fatalf("%q: %v", line, got)
+			t.Fatalf("%q: got %v, which has a zone or is mapped", line, got)
 		}
 		if strings.Count(line, ",")+1 < max(1, hops) {
 			return

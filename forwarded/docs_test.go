@@ -16,7 +16,7 @@ func TestDocsShowTheTestedConfigurations(t *testing.T) {
 	}
 	files, err := filepath.Glob("testdata/gateways/*.conf")
 	if err != nil || len(files) != 4 {
-		t.Fatalf("%v, %v", files, err)
+		t.Fatalf("got %v, %v; want four files", files, err)
 	}
 	for _, f := range files {
 		text, err := os.ReadFile(f)

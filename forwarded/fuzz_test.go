@@ -192,7 +192,7 @@ func FuzzParseTopology(f *testing.F) {
 		if err != nil {
 			for _, m := range configerror.All(err) {
 				if m.What == "" || m.Hint == "" || strings.ContainsFunc(m.What+m.Hint, func(r rune) bool { return r < ' ' || r == 0x7f }) {
-					t.Fatalf("%+q", m)
+					t.Fatalf("got %+q, want a printable error with a hint", m)
 				}
 			}
 			return

@@ -162,7 +162,7 @@ func TestParseTopology(t *testing.T) {
 	for _, name := range forwarded.Formats() {
 		topology, err := forwarded.ParseTopology(name, "", "", "")
 		if err != nil {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("%s: the gateways: %v", name, err)
 		}
 		if got := receiver(t, topology).Headers()[0]; !strings.EqualFold(got, products[name].headers[0]) {
 			t.Errorf("%s reads %s", name, got)

@@ -92,7 +92,7 @@ func TestSetClientCertDeletesIdentityHeaders(t *testing.T) {
 	pr.Out.Trailer = http.Header{"Client_cert": nil, "Checksum": nil}
 	forwarded.SetClientCert(pr, trust.Verified{})
 	if len(pr.Out.Header) != 1 || pr.Out.Header.Get("Accept") != "y" || len(pr.Out.Trailer) != 1 || len(pr.In.Header) != 3 {
-		t.Errorf("%v, %v", pr.Out, pr.In)
+		t.Errorf("sent %v of %v, want one header and one trailer", pr.Out, pr.In)
 	}
 	forwarded.SetClientCert(proxyRequest(http.Header{}), trust.Verified{})
 }
@@ -140,7 +140,7 @@ func TestPinnedLeafIsForwardedAndAnchorsAreNot(t *testing.T) {
 	pr := proxyRequest(http.Header{})
 	forwarded.SetClientCert(pr, verifiedBy(t, pinned, w.other))
 	if h := pr.Out.Header; h.Get("Client-Cert") != sequence(w.other.Cert) || len(h) != 1 {
-		t.Errorf("%v", h)
+		t.Errorf("sent %v, want the other certificate alone", h)
 	}
 	pr = proxyRequest(http.Header{})
 	forwarded.SetClientCert(pr, verifiedBy(t, w.users, w.dave))

@@ -25,7 +25,7 @@ func TestOnlyBytesOfPEMAreUnescaped(t *testing.T) {
 		} {
 			got, err := forwarded.Unescape(row.text)
 			if row.want != (err == nil) || row.want && got != string([]byte{c}) {
-				t.Errorf("%q: %q, %v", row.text, got, err)
+				t.Errorf("%q: got %q, %v; want a character: %t", row.text, got, err, row.want)
 			}
 		}
 		// The second digit of an escape, after 4, which gives letters, and after 1, which does not.
@@ -33,7 +33,7 @@ func TestOnlyBytesOfPEMAreUnescaped(t *testing.T) {
 			want, err := hex.DecodeString(digits)
 			ok := err == nil && strings.IndexByte(plain, want[0]) >= 0
 			if got, err := forwarded.Unescape("%" + digits); ok != (err == nil) || ok && got != string(want) {
-				t.Errorf("%%%s: %q, %v", digits, got, err)
+				t.Errorf("%%%s: got %q, %v; want a character: %t", digits, got, err, ok)
 			}
 		}
 	}

@@ -139,7 +139,7 @@ func decode(tb testing.TB, res *http.Response) (s response) {
 	tb.Helper()
 	defer res.Body.Close()
 	if err := json.NewDecoder(res.Body).Decode(&s); err != nil {
-		tb.Fatalf("%s: %v", res.Status, err)
+		tb.Fatalf("the answer %s is not JSON: %v", res.Status, err)
 	}
 	return s
 }

@@ -122,7 +122,7 @@ func TestAuthenticatorCannotReturnAReservedName(t *testing.T) {
 	}
 	c.get("/x", header("Token", "''")).wantUser(t, "Default") // no opinion
 	if s := c.get("/x", header("Token", strings.Repeat("a", 128))); s.Code != 200 || s.Via != identity.Authenticator || !slices.Contains(s.Groups, "Authenticated") {
-		t.Errorf("%+v", s)
+		t.Errorf("got %+v, want a user by the authenticator", s)
 	}
 }
 
@@ -212,7 +212,7 @@ func TestPasswordsAreCompared(t *testing.T) {
 		{"carol", "secret", true}, {"carol", "changed", false}, {"carol", "", false}, {"carol", "secret ", false}, {"empty", "", false}, {"dave", "", false}, {"", "", false},
 	} {
 		if right, err := check(context.Background(), x.user, x.password); right != x.right || err != nil {
-			t.Errorf("%q %q: %t, %v", x.user, x.password, right, err)
+			t.Errorf("%q %q: got %t, %v; want %t", x.user, x.password, right, err, x.right)
 		}
 	}
 }

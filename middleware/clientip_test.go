@@ -60,12 +60,12 @@ func TestClientIPIsOfItsRequest(t *testing.T) {
 		// gateway's.
 		refused := byGateway.get("//whoami", forwards(shared().alice), header("X-Forwarded-For", "192.0.2.1"))
 		if all := o.take(); refused.Code != 400 || len(all) != 1 || all[0].ClientIP != "192.0.2.1" {
-			t.Errorf("%d: %+v", refused.Code, all)
+			t.Errorf("answered %d, observed %+v; want 400 with the address 192.0.2.1", refused.Code, all)
 		}
 		stranger := dial(t, gateway, e.other, h2).get("/whoami", forwards(shared().alice), header("X-Forwarded-For", "192.0.2.1"))
 		stranger.want(t, 403, reason.UntrustedGateway)
 		if all := o.take(); len(all) != 1 || all[0].ClientIP != "" {
-			t.Errorf("%+v", all)
+			t.Errorf("observed %+v, want one request without an address", all)
 		}
 	})
 }

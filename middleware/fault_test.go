@@ -151,7 +151,7 @@ func TestUnmappedUser(t *testing.T) {
 	both(t, func(t *testing.T, h2 bool) {
 		s := dial(t, named, shared().unmapped, h2).get("/x")
 		if s.wantUser(t, "guest"); s.Mapping != "" || s.Via != "tls" {
-			t.Errorf("%+v", s)
+			t.Errorf("got %+v, want guest without a mapping", s)
 		}
 		dial(t, refused, shared().unmapped, h2).get("/x").want(t, 403, reason.Unmapped)
 		dial(t, named, shared().both, h2).get("/x").want(t, 403, reason.Ambiguous)
@@ -180,13 +180,13 @@ func TestRefuseWritesTheBodyAlone(t *testing.T) {
 	serve(t, guard.Handler(echo), port)
 	c := dial(t, port, shared().alice, true)
 	if s := c.get("/header"); s.Code != 403 || s.Body != "" { // the status is the refusal's
-		t.Errorf("%d %q", s.Code, s.Body)
+		t.Errorf("answered %d %q, want 403 without a body", s.Code, s.Body)
 	}
 	if got.Reason != reason.NoRule || got.Status != 403 || got.Reference == "" || got.Identity.User != "alice" || got.Port != "p" || got.Path != "/header" {
-		t.Errorf("%+v", got)
+		t.Errorf("got %+v, want the outcome of alice's refusal", got)
 	}
 	if s := c.get("/body"); s.Code != 403 || s.Body != "no" {
-		t.Errorf("%d %q", s.Code, s.Body)
+		t.Errorf("answered %d %q, want 403 no", s.Code, s.Body)
 	}
 	// Fail closed: a Refuse hook that writes nothing does not answer 200.
 	c.get("/nothing").want(t, 403, reason.NoRule)
@@ -211,7 +211,7 @@ func TestAuthorizeNeedsItsOwnIdentify(t *testing.T) {
 	c.get("/alone").want(t, 503, reason.PolicyError)
 	c.get("/other").want(t, 503, reason.PolicyError)
 	if got := rec.take(); len(got) != 2 || got[0].Path != "/alone" || got[0].Detail == "" {
-		t.Errorf("%+v", got)
+		t.Errorf("observed %+v, want two requests, the first to /alone", got)
 	}
 	c.get("/handler").want(t, 503, reason.PolicyError)
 	c.get("/twice").wantUser(t, "alice")

@@ -240,7 +240,7 @@ func read(tb testing.TB, res *http.Response) seen {
 	s := seen{Code: res.StatusCode, Answer: res.Header, Body: string(body)}
 	if len(body) > 0 && body[0] == '{' {
 		if err := json.Unmarshal(body, &s); err != nil {
-			tb.Fatalf("%q: %v", body, err)
+			tb.Fatalf("the answer %q is not JSON: %v", body, err)
 		}
 	}
 	return s

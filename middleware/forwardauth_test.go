@@ -83,10 +83,10 @@ func TestQuestionsAreAnsweredAboutTheClientsRequest(t *testing.T) {
 		s, o := ask(forwards(shared().alice), question("POST", "/orders/7?x=1"))
 		s.wantAnswer(t, 200, "", "alice")
 		if s.Answer.Get("X-Mtlsguard-Groups") != "Authenticated,Everybody,staff" || s.Answer.Get("X-Mtlsguard-Mapping") != "m-alice" {
-			t.Errorf("%v", s.Answer)
+			t.Errorf("answered with %v, want the groups and the mapping of alice", s.Answer)
 		}
 		if o.Method != "POST" || o.Path != "/orders/7" || o.Port != "ask" || !o.Allowed || o.Identity.Via != identity.Forwarded || o.Rule.Line != 1 {
-			t.Errorf("%+v", o)
+			t.Errorf("observed %+v, want the client's request, allowed by line 1", o)
 		}
 		s, _ = ask(forwards(shared().alice), question("OPTIONS", "*"))
 		s.wantAnswer(t, 200, "", "alice")
@@ -109,7 +109,7 @@ func TestQuestionsAreAnsweredAboutTheClientsRequest(t *testing.T) {
 			s, o := ask(row.forward, row.ask)
 			s.wantAnswer(t, row.code, row.why, "")
 			if o.Reason != row.why || o.Reference != s.Answer.Get("X-Mtlsguard-Reference") || o.Method == "GET" != (row.name == "another method") {
-				t.Errorf("%s: %+v", row.name, o)
+				t.Errorf("%s: observed %+v, want %q with the reference of the answer", row.name, o, row.why)
 			}
 		}
 	})
@@ -134,7 +134,7 @@ func TestMalformedQuestionsAreRefused(t *testing.T) {
 		} {
 			s := c.get("/", alice, fine, change)
 			if s.Code != 400 || s.Answer.Get("X-Mtlsguard-Reason") != "bad-header" {
-				t.Errorf("%s: %d %v", name, s.Code, s.Answer)
+				t.Errorf("%s: answered %d with %v, want 400 bad-header", name, s.Code, s.Answer)
 			}
 		}
 		// Two lines that a proxy has joined to one are no method, and no target.
@@ -260,7 +260,7 @@ func TestQuestionsAreAnsweredByTheGuardItself(t *testing.T) {
 		}{{"DELETE", 200, "", "alice"}, {"GET", 403, reason.NoRule, ""}} {
 			s := c.get("/ask/x", forwards(shared().alice), question(x.method, "/a"))
 			if s.Code != x.code || s.Body != "" || s.Answer.Get("X-Mtlsguard-User") != x.user || s.Answer.Get("X-Mtlsguard-Reason") != string(x.why) {
-				t.Errorf("%s: %s: %d %q %v", name, x.method, s.Code, s.Body, s.Answer)
+				t.Errorf("%s: %s: answered %d %q with %v, want %d, user %q, reason %q", name, x.method, s.Code, s.Body, s.Answer, x.code, x.user, x.why)
 			}
 		}
 	}
@@ -286,7 +286,7 @@ func TestHostOfAQuestion(t *testing.T) {
 	for host, code := range map[string]int{"api.acme.example": 200, "API.Acme.Example.:8443": 200, "other.example": 421, "api.acme.example, other.example": 421, "localhost": 421, "api.acme.example@other": 421} {
 		s := c.get("/", forwards(shared().alice), question("GET", "/a"), header("X-Forwarded-Host", host))
 		if s.Code != code || (code == 421) != (s.Answer.Get("X-Mtlsguard-Reason") == "misdirected") {
-			t.Errorf("%s: %d %v", host, s.Code, s.Answer)
+			t.Errorf("%s: answered %d with %v, want %d", host, s.Code, s.Answer, code)
 		}
 	}
 	c.get("/", forwards(shared().alice), question("GET", "/a")).wantAnswer(t, 400, reason.BadHeader, "")
@@ -312,7 +312,7 @@ func TestQuotasCountQuestions(t *testing.T) {
 	c.get("/", forwards(shared().alice), question("POST", "/orders/7")).wantAnswer(t, 200, "", "alice")
 	s := c.get("/", forwards(shared().alice), question("POST", "/orders/7"))
 	if s.wantAnswer(t, 429, reason.Quota, ""); s.Answer.Get("Retry-After") == "" {
-		t.Errorf("%v", s.Answer)
+		t.Errorf("answered with %v, want Retry-After", s.Answer)
 	}
 	c.get("/", forwards(shared().bob), question("POST", "/orders/7")).wantAnswer(t, 200, "", "bob")
 }
@@ -329,7 +329,7 @@ func TestPasswordsInQuestions(t *testing.T) {
 	c.get("/", question("GET", "/a"), password("secret")).wantAnswer(t, 200, "", "carol")
 	for _, change := range []func(*http.Request){password("wrong"), func(*http.Request) {}} {
 		if s := c.get("/", question("GET", "/a"), change); s.Code != 401 || s.Answer.Get("Www-Authenticate") == "" || s.Answer.Get("X-Mtlsguard-User") != "" {
-			t.Errorf("%d %v", s.Code, s.Answer)
+			t.Errorf("answered %d with %v, want 401 and a challenge", s.Code, s.Answer)
 		}
 	}
 }
@@ -349,7 +349,7 @@ func TestGroupsInAnswersAreNames(t *testing.T) {
 		port := newGatewayPort(t, "ask", ports.Require)
 		serve(t, newGuard(t, withQuestions(t), func(c *middleware.Config) { c.Policy = groupsOf{"Everybody", group} }).Handler(nil), port)
 		if s := dial(t, port, gatewayPKI().gateway, false).get("/", forwards(shared().alice), question("GET", "/a")); s.Code != code {
-			t.Errorf("%q: %d %v", group, s.Code, s.Answer)
+			t.Errorf("%q: answered %d with %v, want %d", group, s.Code, s.Answer, code)
 		}
 	}
 }
@@ -377,11 +377,11 @@ func TestErrorsInForwardAuth(t *testing.T) {
 		_, err := middleware.New(config(t, withQuestions(t, row.change)))
 		all := configerror.All(err)
 		if len(all) == 0 || !strings.Contains(all[0].Error(), row.want) && !strings.Contains(all[len(all)-1].Error(), row.want) {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("%s: got %v, want %q", name, err, row.want)
 		}
 		for _, e := range all {
 			if e.Hint == "" || !strings.HasPrefix(e.What, `PerPort["ask"].ForwardAuth`) {
-				t.Errorf("%s: %+v", name, e)
+				t.Errorf("%s: got %+v, want an error of ForwardAuth with a hint", name, e)
 			}
 		}
 	}
@@ -412,10 +412,10 @@ func FuzzQuestion(f *testing.F) {
 		question(method, target)(r)
 		o := guard.Check(r)
 		if o.Allowed && (o.Method != method || o.Identity.User != "alice") {
-			t.Fatalf("%q %q: %+v", method, target, o)
+			t.Fatalf("%q %q: allowed %+v, want alice's request with its own method", method, target, o)
 		}
 		if !o.Allowed && o.Reason != reason.AmbiguousPath && o.Reason != reason.BadHeader {
-			t.Fatalf("%q %q: %+v", method, target, o)
+			t.Fatalf("%q %q: refused %+v, want ambiguous-path or bad-header", method, target, o)
 		}
 		u, err := url.ParseRequestURI(target)
 		if err != nil || strings.ContainsAny(target, " \t") || method == "" {

@@ -135,7 +135,7 @@ func (c *h2Conn) decoded(data []byte) seen {
 	}
 	if len(data) > 0 {
 		if err := json.Unmarshal(data, &s); err != nil {
-			c.tb.Fatalf("%q: %v", data, err)
+			c.tb.Fatalf("the answer %q is not JSON: %v", data, err)
 		}
 	}
 	if s.Code = s.Status; s.Code == 0 {

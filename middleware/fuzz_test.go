@@ -30,7 +30,7 @@ func FuzzTarget(f *testing.F) {
 		o := guard.Check(r)
 		if !o.Allowed {
 			if o.Reason != reason.AmbiguousPath {
-				t.Fatalf("%s %q: %+v", method, target, o)
+				t.Fatalf("%s %q: observed %+v, want ambiguous-path", method, target, o)
 			}
 			w := &discard{}
 			if h.ServeHTTP(w, r); w.status != 400 {

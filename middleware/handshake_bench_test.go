@@ -73,7 +73,7 @@ func (c *caller) connect(tb testing.TB, resumes bool) {
 	io.WriteString(conn, "GET /x HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
 	answer, err := io.ReadAll(conn)
 	if err != nil || !strings.HasPrefix(string(answer), fmt.Sprint("HTTP/1.1 ", http.StatusOK)) {
-		tb.Fatalf("%q, %v", answer, err)
+		tb.Fatalf("answered %q, %v; want 200", answer, err)
 	}
 	if conn.ConnectionState().DidResume != resumes {
 		tb.Fatalf("resumed %v", !resumes)

@@ -107,7 +107,7 @@ func TestOneGenerationDecidesARequest(t *testing.T) {
 	c := dial(t, port, shared().alice, true)
 	c.get("/x").wantUser(t, "alice")
 	if got := rec.take(); len(got) != 1 || got[0].Generation != 1 {
-		t.Errorf("%+v", got)
+		t.Errorf("observed %+v, want one request of generation 1", got)
 	}
 	c.get("/x").want(t, 403, reason.NoRule)
 }
@@ -323,13 +323,13 @@ func TestOneOutcomeForADecision(t *testing.T) {
 		}
 		o := all[0]
 		if o.Reason != x.why || o.Allowed != (x.why == "") || o.Path != x.path || o.Rule.String() != x.rule || o.Port != "p" || o.Method != "GET" || o.Generation != 7 || o.Duration <= 0 {
-			t.Errorf("%s: %+v", x.target, o)
+			t.Errorf("%s: observed %+v, want reason %q, path %q, rule %q", x.target, o, x.why, x.path, x.rule)
 		}
 		if o.Reference != s.Reference || (o.Reference == "") != o.Allowed {
 			t.Errorf("%s: the reference is %q in the answer, %q for the log", x.target, s.Reference, o.Reference)
 		}
 		if x.holder == "unmapped" && (o.Verified.IsZero() || o.Identity != nil) {
-			t.Errorf("%+v", o)
+			t.Errorf("observed %+v, want the certificate without an identity", o)
 		}
 	}
 }
@@ -357,7 +357,7 @@ func TestReconfigureUnderLoadMixesNoGenerations(t *testing.T) {
 			callers.Go(func() {
 				for range 50 {
 					if s, err := c.do("GET", "/x"); err != nil || s.User != holder {
-						t.Errorf("%s: %+v, %v", holder, s, err)
+						t.Errorf("%s: got %+v, %v; want the same user", holder, s, err)
 					}
 				}
 			})

@@ -137,7 +137,7 @@ func TestWrappedPolicyIsCalledForEveryRequest(t *testing.T) {
 func TestShadowSeesEveryDecisionOfAConnection(t *testing.T) {
 	t.Parallel()
 	both(t, func(t *testing.T, h2 bool) {
-		shadowed := must[*shadow.Policy](t)(shadow.New(newPolicy(t), 1, func(d shadow.Difference) { t.Errorf("%+v", d) }))
+		shadowed := must[*shadow.Policy](t)(shadow.New(newPolicy(t), 1, func(d shadow.Difference) { t.Errorf("Casbin decides differently: %+v", d) }))
 		port := newPort(t, "p", ports.Require)
 		guard := newGuard(t, func(c *middleware.Config) { c.Policy = shadowed })
 		serve(t, guard.Handler(echo), port)

@@ -50,7 +50,7 @@ func TestAUserBeyondTheQuotaIsRefused(t *testing.T) {
 		}
 		all := outcomes.take()
 		if len(all) != 1 || !strings.Contains(all[0].Detail, `user alice has used up the quota "few", 10 requests each minute and at most 2 at once, per user`) || all[0].Reference != refused.Reference {
-			t.Errorf("%+v", all)
+			t.Errorf("observed %+v, want the used-up quota with the reference of the answer", all)
 		}
 		bob.get("/a").wantUser(t, "bob")
 		clock.advance(6 * time.Second)

@@ -89,7 +89,7 @@ func begin(t *testing.T, c *client, path string, change ...func(*http.Request)) 
 	l := &listened{make(chan struct{}), res.Body}
 	lines := bufio.NewReader(res.Body)
 	if line, err := lines.ReadString('\n'); line != "tick\n" {
-		t.Fatalf("%q, %v", line, err)
+		t.Fatalf("got %q, %v; want a tick", line, err)
 	}
 	go func() {
 		io.Copy(io.Discard, lines)
@@ -117,7 +117,7 @@ func hijacked(t *testing.T, gate *ports.Port, gateway *testpki.Pair, certificate
 	}
 	io.WriteString(c, "hello\n")
 	if line, err := c.r.ReadString('\n'); line != "hello\n" {
-		t.Fatalf("%q, %v", line, err)
+		t.Fatalf("got %q, %v; want hello", line, err)
 	}
 	l := &listened{make(chan struct{}), c}
 	go func() {

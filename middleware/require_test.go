@@ -82,7 +82,7 @@ func TestRequirementWithoutGuardRefuses(t *testing.T) {
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
 		if w.Code != reason.PolicyError.Status() || !strings.Contains(w.Body.String(), `"reason":"policy-error"`) {
-			t.Errorf("%s: %d %s", name, w.Code, w.Body)
+			t.Errorf("%s: answered %d %s, want policy-error", name, w.Code, w.Body)
 		}
 	}
 	w := httptest.NewRecorder()

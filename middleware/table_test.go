@@ -121,7 +121,7 @@ func TestThreePortsEachWithItsOwnConfig(t *testing.T) {
 		dial(t, request, w.bob, h2).get("/x").want(t, 403, reason.NoRule)
 		dial(t, require, w.alice, h2).get("/x").want(t, 403, reason.NoRule)
 		if s := dial(t, require, w.bob, h2).get("/x"); s.User != "bob" || s.Port != "require" || s.Mapping != "m-bob" || s.Via != identity.TLS {
-			t.Errorf("%+v", s)
+			t.Errorf("got %+v, want bob by TLS on port require", s)
 		}
 		if _, err := dial(t, require, nil, h2).do("GET", "/x"); err == nil {
 			t.Error("a handshake without a certificate succeeded on a port that requires one")
@@ -186,7 +186,7 @@ func TestRequestWithoutAPortIsRefused(t *testing.T) {
 	guard := newGuard(t, func(c *middleware.Config) { c.Fallback = middleware.ToDefault })
 	r := must[*http.Request](t)(http.NewRequest("GET", "https://localhost/x", nil))
 	if o := guard.Check(r); o.Allowed || o.Reason != reason.NoPort || o.Status != 500 {
-		t.Errorf("%+v", o)
+		t.Errorf("got %+v, want no-port with 500", o)
 	}
 }
 

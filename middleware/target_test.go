@@ -186,7 +186,7 @@ func TestMalformedTargetsOnHTTP2(t *testing.T) {
 		{"OPTIONS", "**"}, {"OPTIONS", "*?x"}, {"POST", "*"}, {"GET", "/a\x01b"}, {"GET", "/a\x00"}, {"GET", "/a\nb"}, {"GET", "/a b\tc"}, {"", "/a"},
 	} {
 		if s := c.send(x.method, x.path); s.Code != 0 && (s.Code != 400 || s.Reason != reason.AmbiguousPath) {
-			t.Errorf("%s %q: %d %s", x.method, x.path, s.Code, s.Body)
+			t.Errorf("%s %q: answered %d %s, want 400 ambiguous-path", x.method, x.path, s.Code, s.Body)
 		}
 	}
 	for _, fields := range [][]field{
@@ -196,7 +196,7 @@ func TestMalformedTargetsOnHTTP2(t *testing.T) {
 		{{":method", "CONNECT"}, {":protocol", "websocket"}, {":scheme", "https"}, {":path", "/admin"}, {":authority", "localhost"}},
 	} {
 		if s := c.request(fields, ""); s.Code != 0 && s.Code != 400 {
-			t.Errorf("%v: %d %s", fields, s.Code, s.Body)
+			t.Errorf("%v: answered %d %s, want 400", fields, s.Code, s.Body)
 		}
 	}
 	if s := c.send("GET", "/fine"); s.Code != 200 {
@@ -483,10 +483,10 @@ func TestOptionsStarIsAPathOfItsOwn(t *testing.T) {
 	dialRaw(t, port, shared().alice, "http/1.1").send(star).want(t, 403, reason.NoRule)
 	dialRaw(t, port, shared().bob, "http/1.1").send(star).wantUser(t, "bob")
 	if s := dialFrames(t, port, shared().alice).send("OPTIONS", "*"); s.Reason != reason.NoRule {
-		t.Errorf("%+v", s)
+		t.Errorf("got %+v, want no-rule", s)
 	}
 	if s := dialFrames(t, port, shared().bob).send("OPTIONS", "*"); s.Code != 200 || s.Path != "*" {
-		t.Errorf("%+v", s)
+		t.Errorf("got %+v, want 200 for the target *", s)
 	}
 }
 
@@ -578,14 +578,14 @@ func TestUpgradeIsAuthorized(t *testing.T) {
 	}
 	fmt.Fprintf(c, "hello\n")
 	if line, err := c.r.ReadString('\n'); line != "you said hello\n" {
-		t.Errorf("%q, %v", line, err)
+		t.Errorf("got %q, %v; want the echo of hello", line, err)
 	}
 	// A refused upgrade is answered and ends the connection: the following bytes may belong to
 	// the other protocol.
 	c = dialRaw(t, port, shared().bob, "http/1.1")
 	io.WriteString(c, upgrade("/ws")+"GET /x HTTP/1.1\r\nHost: localhost\r\n\r\n")
 	if res, err := http.ReadResponse(c.r, nil); err != nil || res.StatusCode != 403 || !res.Close {
-		t.Errorf("%+v, %v", res, err)
+		t.Errorf("answered %+v, %v; want 403 and the end of the connection", res, err)
 	} else if _, err := io.Copy(io.Discard, res.Body); err != nil {
 		t.Error(err)
 	}
@@ -614,7 +614,7 @@ func TestBodyOfARefusedRequestIsNoRequest(t *testing.T) {
 	} {
 		s := dialRaw(t, port, shared().alice, "http/1.1").send("POST /x HTTP/1.1\r\nHost: localhost\r\n" + smuggled + "\r\n0\r\n\r\n")
 		if s.Code != 400 && s.Code != 501 {
-			t.Errorf("%q: %d %s", strings.TrimSpace(smuggled), s.Code, s.Body)
+			t.Errorf("%q: answered %d %s, want 400 or 501", strings.TrimSpace(smuggled), s.Code, s.Body)
 		}
 	}
 }

@@ -52,7 +52,7 @@ func TestTunnelledCallers(t *testing.T) {
 	s := tunnelled(t, strict, v, w.alice, nil)
 	s.wantUser(t, "alice")
 	if s.Via != identity.Tunnel || s.Port != "tunnel" || s.Mapping != "m-alice" {
-		t.Errorf("%+v", s)
+		t.Errorf("got %+v, want alice by the tunnel", s)
 	}
 	none := reason.Refuse(reason.NoCertificate, "")
 	tunnelled(t, strict, v, nil, none).want(t, 403, reason.NoCertificate)
@@ -65,7 +65,7 @@ func TestTunnelledCallers(t *testing.T) {
 
 	lax := newGuard(t, func(c *middleware.Config) { c.Fallback = middleware.ToDefault })
 	if s := tunnelled(t, lax, v, nil, none); s.User != identity.Default || s.Via != identity.ViaAnonymous {
-		t.Errorf("%+v", s)
+		t.Errorf("got %+v, want Default", s)
 	}
 	for _, refused := range []error{reason.Refuse(reason.BadHeader, ""), reason.Refuse(reason.Revoked, ""), errors.New("odd")} {
 		if s := tunnelled(t, lax, v, nil, refused); s.Code < 400 {
@@ -81,7 +81,7 @@ func TestTunnelledCallers(t *testing.T) {
 		c.PerPort = map[string]middleware.PortConfig{"tunnel": {Authenticators: []middleware.Authenticator{bearer{}}}}
 	})
 	if s := tunnelled(t, other, v, nil, none); s.User != "carol" || s.Via != identity.Authenticator {
-		t.Errorf("%+v", s)
+		t.Errorf("got %+v, want carol by the authenticator", s)
 	}
 	tunnelled(t, other, v, w.alice, nil).wantUser(t, "alice")
 }
@@ -162,7 +162,7 @@ func TestTunnelOutcomeNamesTheGateway(t *testing.T) {
 	tunnelled(t, g, v, w.alice, nil, func(_ *http.Request, c *tunnel.Caller) { c.Gateway = gateway })
 	all := o.take()
 	if len(all) != 1 || all[0].Gateway.Fingerprint() != gateway.Fingerprint() || all[0].Verified.Fingerprint() != trust.FingerprintOf(w.alice.Cert) || all[0].Port != "tunnel" {
-		t.Errorf("%+v", all)
+		t.Errorf("observed %+v, want alice's certificate and the gateway's", all)
 	}
 }
 

@@ -22,7 +22,7 @@ func TestServerThatDoesNotAskFailsTheCall(t *testing.T) {
 			for range 3 {
 				e := wantError(t, as(t, "alice"), c, silent.URL, outbound.ErrNotAsked)
 				if e.Alias != "alice" || e.Origin != silent.URL {
-					t.Errorf("%+v", e)
+					t.Errorf("got %+v, want the error of alice at the silent server", e)
 				}
 			}
 			if silent.requests.Load() != 0 {
@@ -30,7 +30,7 @@ func TestServerThatDoesNotAskFailsTheCall(t *testing.T) {
 			}
 			for _, h := range w.takeEvents() {
 				if h.Err == nil || h.Asked || h.Resumed {
-					t.Errorf("%+v", h)
+					t.Errorf("got %+v, want a failed handshake without a request for a certificate", h)
 				}
 			}
 			wantBody(t, outbound.AsNobody(t.Context()), c, silent.URL, "anonymous")
@@ -40,7 +40,7 @@ func TestServerThatDoesNotAskFailsTheCall(t *testing.T) {
 			}
 			events := w.takeEvents()
 			if last := events[len(events)-1]; !last.Resumed || !last.Asked || last.Err != nil {
-				t.Errorf("%+v", last)
+				t.Errorf("got %+v, want a resumed handshake", last)
 			}
 		})
 	}

@@ -136,7 +136,7 @@ func TestWrongCredentialOfAKeystoreIsNotPresented(t *testing.T) {
 	for _, answer := range []*outbound.Credential{bob, {}} {
 		w.config.Keystore = keystoreFunc(func(string) (*outbound.Credential, error) { return answer, nil })
 		if got, err := get(as(t, "alice"), w.client(), s.URL); err == nil {
-			t.Errorf("%v: %q", answer, got)
+			t.Errorf("%v: got %q, want an error", answer, got)
 		}
 	}
 	if s.conns.Load() != 0 {

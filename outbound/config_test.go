@@ -80,7 +80,7 @@ func TestNewRefusesWhateverBypassesTheIdentity(t *testing.T) {
 		row.change(&w.config)
 		_, err := outbound.New(w.config)
 		if all := configerror.All(err); len(all) != 1 || !strings.Contains(err.Error(), row.want) {
-			t.Errorf("%s: %v", row.name, err)
+			t.Errorf("%s: got %v, want %q", row.name, err, row.want)
 		}
 	}
 	_, err := outbound.New(outbound.Config{Default: "/", CrossOrigin: -1, Drain: -1, Renegotiate: []string{"x", "https://y"}})
@@ -130,11 +130,11 @@ func TestBaseIsUsedInEveryProtocol(t *testing.T) {
 		r, _ := http.NewRequestWithContext(as(t, "alice"), "GET", s.URL, nil)
 		response, err := w.client().Do(r)
 		if err != nil {
-			t.Errorf("%s: %v", row.name, err)
+			t.Errorf("%s: the request: %v", row.name, err)
 			continue
 		}
 		if got, err := read(response, nil); got != "alice" || err != nil || response.Proto != row.want {
-			t.Errorf("%s: %q, %v, %s", row.name, got, err, response.Proto)
+			t.Errorf("%s: got %q, %v over %s, want alice over %s", row.name, got, err, response.Proto, row.want)
 		}
 	}
 }
@@ -151,11 +151,11 @@ func TestServersAreVerifiedByNameAndRoots(t *testing.T) {
 		w := newFixture(t, "alice")
 		got, err := get(as(t, "alice"), w.client(), s.URL)
 		if _, ok := errors.AsType[*tls.CertificateVerificationError](err); !ok || s.requests.Load() != 0 {
-			t.Errorf("%s: %q, %v", name, got, err)
+			t.Errorf("%s: got %q, %v; want an untrusted server", name, got, err)
 		}
 		for _, h := range w.takeEvents() {
 			if h.Sent || h.Err == nil {
-				t.Errorf("%s: %+v", name, h)
+				t.Errorf("%s: got %+v, want an error and no certificate sent", name, h)
 			}
 		}
 	}

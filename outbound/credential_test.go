@@ -73,9 +73,9 @@ func TestNewCredentialReportsAllErrors(t *testing.T) {
 		credential, err := outbound.NewCredential(row.alias, c, row.origins...)
 		switch {
 		case row.want == "" && (err != nil || credential.Alias() != row.alias || !bytes.Equal(credential.Leaf().Raw, c.Certificate[0])):
-			t.Errorf("%s: %v", row.name, err)
+			t.Errorf("%s: got %v, want a credential of alias %q", row.name, err, row.alias)
 		case row.want != "" && (len(configerror.All(err)) != 1 || !strings.Contains(err.Error(), row.want)):
-			t.Errorf("%s: %v", row.name, err)
+			t.Errorf("%s: got %v, want %q", row.name, err, row.want)
 		}
 	}
 	_, err := outbound.NewCredential("", tls.Certificate{Certificate: ca.Server().TLS().Certificate, PrivateKey: testpki.NewKey()}, "x", "y")
@@ -143,7 +143,7 @@ func FuzzOrigin(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		c, err := outbound.NewCredential("alice", pair, text)
 		if (c == nil) == (err == nil) || err != nil && len(configerror.All(err)) == 0 {
-			t.Errorf("%q: %v, %v", text, c, err)
+			t.Errorf("%q: got %v, %v; want a credential or an error", text, c, err)
 		}
 	})
 }
@@ -157,7 +157,7 @@ func FuzzCredential(f *testing.F) {
 	f.Fuzz(func(t *testing.T, alias string, leaf, issuer []byte) {
 		c, err := outbound.NewCredential(alias, tls.Certificate{Certificate: [][]byte{leaf, issuer}, PrivateKey: pair.Key})
 		if (c == nil) == (err == nil) {
-			t.Errorf("%v, %v", c, err)
+			t.Errorf("got %v, %v; want a credential or an error", c, err)
 		}
 	})
 }

@@ -106,7 +106,7 @@ func TestInterleavedCallsPresentTheirOwnCertificate(t *testing.T) {
 				t.Errorf("log of the server:\n%s", &s.log)
 			}
 			if got := transport.Stats(); got.InFlight != 0 || got.Retiring != 0 {
-				t.Errorf("%+v", got)
+				t.Errorf("got %+v, want idle pools", got)
 			}
 		})
 	}

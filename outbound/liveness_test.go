@@ -287,7 +287,7 @@ func TestPingsAreConfigured(t *testing.T) {
 		w.config.Base = &http.Transport{HTTP2: row.own}
 		w.config.Ping, w.config.PingTimeout = row.ping, row.timeout
 		if got := w.transport().HTTP2(); !reflect.DeepEqual(got, row.want) {
-			t.Errorf("%s: %+v", name, got)
+			t.Errorf("%s: got %+v, want %+v", name, got, row.want)
 		}
 	}
 	w := newFixture(t)

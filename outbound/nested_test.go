@@ -24,7 +24,7 @@ func TestNestedCallsChooseTheirOwnIdentity(t *testing.T) {
 	try := func(ctx context.Context, where string) {
 		tried = append(tried, where)
 		if got, err := get(ctx, inner, s.URL); !errors.Is(err, outbound.ErrNoIdentity) {
-			t.Errorf("%s: %q, %v", where, got, err)
+			t.Errorf("%s: got %q, %v; want ErrNoIdentity", where, got, err)
 		}
 		wantBody(t, outbound.AsNobody(ctx), inner, s.URL, "anonymous")
 	}
@@ -53,7 +53,7 @@ func TestNestedCallsChooseTheirOwnIdentity(t *testing.T) {
 	}
 	wantBody(t, as(t, "alice"), w.client(), s.URL, "alice")
 	if len(tried) != 4 {
-		t.Errorf("%q", tried)
+		t.Errorf("tried in %q, want four places", tried)
 	}
 }
 
@@ -105,7 +105,7 @@ func TestConnectionsAreNotSharedBetweenHosts(t *testing.T) {
 	}
 	for _, h := range w.takeEvents() {
 		if h.Sent != (h.Origin == "https://localhost:"+port) {
-			t.Errorf("%+v", h)
+			t.Errorf("got %+v, want the certificate at the first origin only", h)
 		}
 	}
 }
@@ -151,6 +151,6 @@ func TestServerWithBadSettingsEndsWithTheContext(t *testing.T) {
 		t.Error("the call succeeded")
 	}
 	if got := transport.Stats(); got.InFlight != 0 {
-		t.Errorf("%+v", got)
+		t.Errorf("got %+v, want no call in flight", got)
 	}
 }

@@ -39,11 +39,11 @@ func TestNumberOfPoolsIsBounded(t *testing.T) {
 		}
 		wantBody(t, as(t, "id-"+strconv.Itoa(i)), c, s.URL, "someone")
 		if got := transport.Stats(); got.Pools > most || got.Retiring > 0 {
-			t.Fatalf("%+v", got)
+			t.Fatalf("got %+v, want at most %d pools", got, most)
 		}
 	}
 	if got := transport.Stats(); got.Pools != most || got.Evicted != int64(identities-most) {
-		t.Errorf("%+v", got)
+		t.Errorf("got %+v, want %d pools, and %d evicted", got, most, identities-most)
 	}
 	testkit.Eventually(t, "the connections of those that were given up are closed", func() bool { return openConns(s) == most })
 	var after runtime.MemStats
@@ -88,7 +88,7 @@ func TestLeastRecentlyUsedPoolIsEvicted(t *testing.T) {
 		t.Errorf("%d connections", got)
 	}
 	if got := transport.Stats(); got.Pools != 2 || got.Evicted != 1 || got.InFlight != 1 {
-		t.Errorf("%+v", got)
+		t.Errorf("got %+v, want 2 pools, one evicted and one call in flight", got)
 	}
 }
 

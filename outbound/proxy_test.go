@@ -106,7 +106,7 @@ func TestProxySeesNoCertificate(t *testing.T) {
 				}
 				for _, h := range w.takeEvents() {
 					if h.Origin != s.URL || !strings.Contains(h.Proxy, "proxy:xxxxx@") || strings.Contains(h.Proxy, "secret") {
-						t.Errorf("%+v", h)
+						t.Errorf("got %+v, want the origin, and the proxy without its password", h)
 					}
 				}
 			})
@@ -141,7 +141,7 @@ func TestFailingProxyFailsTheCall(t *testing.T) {
 		}
 		got, err := get(as(t, "alice"), w.client(), s.URL)
 		if e, ok := errors.AsType[*outbound.Error](err); !ok || e.Alias != "alice" {
-			t.Errorf("%s: %q, %v", row.name, got, err)
+			t.Errorf("%s: got %q, %v; want an error of alias alice", row.name, got, err)
 		}
 	}
 	secure := newTestProxy(t, true)

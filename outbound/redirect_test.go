@@ -64,7 +64,7 @@ func TestIdentityAcrossRedirects(t *testing.T) {
 				got, err := read(c.Do(r))
 				switch {
 				case row.want == "" && (err == nil || !strings.Contains(err.Error(), outbound.ErrOrigin.Error())):
-					t.Errorf("%s: %q, %v", row.name, got, err)
+					t.Errorf("%s: got %q, %v; want ErrOrigin", row.name, got, err)
 				case row.want == "" && strings.Contains(row.name, "refuse") && evil.requests.Load()+clear.requests.Load() != before:
 					t.Errorf("%s: the other origin was called", row.name)
 				case row.want != "" && !strings.HasPrefix(got, row.want) || err != nil && row.want != "":
@@ -76,7 +76,7 @@ func TestIdentityAcrossRedirects(t *testing.T) {
 				}
 				for _, h := range w.takeEvents() {
 					if h.Origin == evil.URL && (h.Sent || h.Alias != "") {
-						t.Errorf("%s: %+v", row.name, h)
+						t.Errorf("%s: got %+v, want no certificate at the other origin", row.name, h)
 					}
 				}
 			}
@@ -101,7 +101,7 @@ func TestAuthorizationOfARedirectedRequestStays(t *testing.T) {
 	r, _ := http.NewRequestWithContext(as(t, "alice"), "GET", home.URL+"/to?"+other.URL, nil)
 	r.Header.Set("Authorization", "token")
 	if got, err := read(c.Do(r)); got != "anonymous for the other" || err != nil {
-		t.Errorf("%q, %v", got, err)
+		t.Errorf("got %q, %v; want anonymous for the other", got, err)
 	}
 }
 
@@ -118,7 +118,7 @@ func TestRedirectWithUnknownOriginDropsTheIdentity(t *testing.T) {
 		r, _ := http.NewRequestWithContext(as(t, "alice"), "GET", s.URL, nil)
 		r.Response = response
 		if got, err := read(transport.RoundTrip(r)); got != "anonymous" || err != nil {
-			t.Errorf("%q, %v", got, err)
+			t.Errorf("got %q, %v; want anonymous", got, err)
 		}
 	}
 }

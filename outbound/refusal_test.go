@@ -36,9 +36,9 @@ func TestRefusalOfAServerIsTheErrorOfTheCall(t *testing.T) {
 				e, typed := errors.AsType[*outbound.Error](err)
 				switch {
 				case !errors.Is(err, outbound.ErrServerRefused) || !ok || !typed:
-					t.Errorf("%s: %q, %v", method, got, err)
+					t.Errorf("%s: got %q, %v; want ErrServerRefused with a reason", method, got, err)
 				case refusal.Reason != reason.BadCertificate && refusal.Reason != reason.UnknownAuthority || e.Alias != "untrusted" || e.Origin != s.URL:
-					t.Errorf("%s: %s, %q, %q", method, refusal.Reason, e.Alias, e.Origin)
+					t.Errorf("%s: got %s for alias %q at %q, want a refused certificate of alias untrusted", method, refusal.Reason, e.Alias, e.Origin)
 				case !strings.Contains(err.Error(), `the server refused the certificate of alias "untrusted"`):
 					t.Error(err)
 				}
@@ -47,7 +47,7 @@ func TestRefusalOfAServerIsTheErrorOfTheCall(t *testing.T) {
 				}
 				for _, h := range w.takeEvents() {
 					if h.Alias != "untrusted" || !h.Asked || !h.Sent {
-						t.Errorf("%+v", h)
+						t.Errorf("got %+v, want a handshake that sent the certificate", h)
 					}
 				}
 			}

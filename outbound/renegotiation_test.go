@@ -61,7 +61,7 @@ func TestRenegotiation(t *testing.T) {
 			}
 			events := w.takeEvents()
 			if len(events) != 2 {
-				t.Fatalf("%+v", events)
+				t.Fatalf("got %+v, want two handshakes", events)
 			}
 			if h := events[0]; h.Asked || h.Sent || h.Renegotiated || h.Err != nil || h.Version != tls.VersionTLS12 || h.Protocol == "h2" {
 				t.Errorf("the first handshake: %+v", h)
@@ -116,7 +116,7 @@ func TestOnlyListedOriginsRenegotiate(t *testing.T) {
 				version, protocol = tls.VersionTLS12, ""
 			}
 			if h.Version != version || h.Protocol != protocol {
-				t.Errorf("%+v", h)
+				t.Errorf("got %+v, want version %x and protocol %q", h, version, protocol)
 			}
 		}
 	}

@@ -217,7 +217,7 @@ func TestRootsAreCopied(t *testing.T) {
 	c := w.client()
 	mine.AddCert(serverCA.Cert)
 	if got, err := get(as(t, "alice"), c, s.URL); err == nil {
-		t.Errorf("%q", got)
+		t.Errorf("got %q, want an error", got)
 	}
 }
 
@@ -257,13 +257,13 @@ func TestIdlePoolsAreClosed(t *testing.T) {
 	testkit.Eventually(t, "bob's pool goes", func() bool { return transport.Stats().Pools == 1 && openConns(s) == 1 })
 	time.Sleep(100 * time.Millisecond)
 	if got := transport.Stats(); got.Pools != 1 || got.InFlight != 1 {
-		t.Errorf("%+v", got)
+		t.Errorf("got %+v, want one pool and one call in flight", got)
 	}
 	close(done)
 	under.Body.Close()
 	testkit.Eventually(t, "alice's pool goes", func() bool { now := transport.Stats(); return now.Pools == 0 && now.Retiring == 0 && openConns(s) == 0 })
 	if got := transport.Stats(); got.Evicted != 0 {
-		t.Errorf("%+v", got)
+		t.Errorf("got %+v, want no pool evicted", got)
 	}
 }
 
@@ -310,7 +310,7 @@ func TestHangingHandshakeDoesNotDelayOtherCalls(t *testing.T) {
 		t.Error("the connection stays open")
 	}
 	if got := transport.Stats(); got.Retiring != 0 {
-		t.Errorf("%+v", got)
+		t.Errorf("got %+v, want no pool that retires", got)
 	}
 }
 
@@ -373,6 +373,6 @@ func TestRetiredPoolTakesNoCall(t *testing.T) {
 		t.Error("the old pool accepts a call")
 	}
 	if got := transport.Stats(); got.Pools != 1 || got.Retiring != 0 || got.InFlight != 0 {
-		t.Errorf("%+v", got)
+		t.Errorf("got %+v, want one idle pool", got)
 	}
 }

@@ -54,7 +54,7 @@ func TestSessionsAreNotSharedBetweenPorts(t *testing.T) {
 	wantBody(t, as(t, "alice"), c, two.URL, "alice")
 	for _, h := range w.takeEvents() {
 		if h.Resumed {
-			t.Errorf("%+v", h)
+			t.Errorf("got %+v, want a full handshake", h)
 		}
 	}
 }
@@ -81,12 +81,12 @@ func TestHandshakeEvents(t *testing.T) {
 		wantBody(t, as(t, "alice"), w.client(), s.URL, row.answered)
 		events := w.takeEvents()
 		if len(events) != 1 {
-			t.Fatalf("%s: %+v", row.name, events)
+			t.Fatalf("%s: got %+v, want one handshake", row.name, events)
 		}
 		h := events[0]
 		if h.Asked != row.requested || h.Sent != row.sent || (h.Unacceptable != nil) != row.unacceptable || h.Version != row.version ||
 			h.Protocol != row.protocol || h.Alias != "alice" || len(h.Fingerprint) != 64 || h.Origin != s.URL || h.Err != nil || h.Renegotiated || h.Proxy != "" || h.Took <= 0 {
-			t.Errorf("%s: %+v", row.name, h)
+			t.Errorf("%s: got %+v, want a handshake of alice with %s", row.name, h, row.protocol)
 		}
 	}
 }

@@ -52,12 +52,12 @@ func TestTokenWithoutPSSHasAHint(t *testing.T) {
 		got, err := get(as(t, "alice"), w.client(), s.URL)
 		switch {
 		case row.works && (err != nil || got != "alice"):
-			t.Errorf("%s: %q, %v", row.name, got, err)
+			t.Errorf("%s: got %q, %v; want alice", row.name, got, err)
 		case !row.works && (err == nil || !strings.Contains(err.Error(), "CKR_MECHANISM_INVALID") || !strings.Contains(err.Error(), "Use an EC key, or MaxVersion TLS 1.2")):
-			t.Errorf("%s: %v", row.name, err)
+			t.Errorf("%s: got %v, want the token's error with the hint", row.name, err)
 		}
 		if events := w.takeEvents(); !row.works && (len(events) != 1 || events[0].Err == nil || !strings.Contains(events[0].Err.Error(), "EC key")) {
-			t.Errorf("%s: %+v", row.name, events)
+			t.Errorf("%s: got %+v, want one failed handshake with the hint", row.name, events)
 		}
 	}
 }

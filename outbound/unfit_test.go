@@ -120,7 +120,7 @@ func FuzzNamesOfServersAreEscaped(f *testing.F) {
 	f.Add([]byte("\x30\x0f\x31\x0d\x30\x0b\x06\x03\x55\x04\x03\x0c\x04a\x1b[2"))
 	f.Fuzz(func(t *testing.T, der []byte) {
 		if got := outbound.NameOf(der); len(got) > 200 || strings.ContainsFunc(got, func(c rune) bool { return !unicode.IsPrint(c) }) {
-			t.Errorf("%q", got)
+			t.Errorf("got %q, want at most 200 printable bytes", got)
 		}
 	})
 }

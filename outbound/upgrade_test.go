@@ -56,29 +56,29 @@ func TestUpgradedConnectionCountsAsACall(t *testing.T) {
 	}
 	both, ok := response.Body.(io.ReadWriteCloser)
 	if response.StatusCode != http.StatusSwitchingProtocols || !ok {
-		t.Fatalf("%s, %T", response.Status, response.Body)
+		t.Fatalf("got %s with a body of type %T, want 101 and a ReadWriteCloser", response.Status, response.Body)
 	}
 	in := bufio.NewReader(both)
 	for range 2 {
 		io.WriteString(both, "hello\n")
 		if got, err := in.ReadString('\n'); got != "alice hello\n" {
-			t.Errorf("%q, %v", got, err)
+			t.Errorf("got %q, %v; want the echo for alice", got, err)
 		}
 	}
 	w.put(w.credential("alice", clientCA.Leaf("alice")))
 	if got, err := get(as(t, "alice"), &http.Client{Transport: transport}, s.URL); !strings.Contains(got, "HTTP/2.0") {
-		t.Errorf("%q, %v", got, err)
+		t.Errorf("got %q, %v; want HTTP/2", got, err)
 	}
 	io.WriteString(both, "still\n")
 	if got, err := in.ReadString('\n'); got != "alice still\n" {
 		t.Errorf("after the rotation: %q, %v", got, err)
 	}
 	if got := transport.Stats(); got.Retiring != 1 {
-		t.Errorf("%+v", got)
+		t.Errorf("got %+v, want one pool that retires", got)
 	}
 	both.Close()
 	if got := transport.Stats(); got.Retiring != 0 {
-		t.Errorf("%+v", got)
+		t.Errorf("got %+v, want no pool that retires", got)
 	}
 }
 
@@ -107,7 +107,7 @@ func TestUpgradeThroughReverseProxy(t *testing.T) {
 	}
 	io.WriteString(both, "hello\n")
 	if got, err := bufio.NewReader(both).ReadString('\n'); got != "alice hello\n" {
-		t.Errorf("%q, %v", got, err)
+		t.Errorf("got %q, %v; want the echo for alice", got, err)
 	}
 	both.Close()
 	testkit.Eventually(t, "the call ends", func() bool { return transport.Stats().InFlight == 0 })
@@ -143,15 +143,15 @@ func TestInFlightCountsCallsUntilTheirBodiesEnd(t *testing.T) {
 				t.Fatal(err)
 			}
 			if row.method == "GET" && transport.Stats().InFlight != 1 {
-				t.Errorf("%s, %s: %+v", v.name, row.name, transport.Stats())
+				t.Errorf("%s, %s: got %+v, want one call in flight", v.name, row.name, transport.Stats())
 			}
 			row.consume(response.Body)
 			if got := transport.Stats(); got.InFlight != 0 {
-				t.Errorf("%s, %s: %+v", v.name, row.name, got)
+				t.Errorf("%s, %s: got %+v, want no call in flight", v.name, row.name, got)
 			}
 		}
 		if _, err := get(as(t, "alice"), &http.Client{Transport: transport}, "https://127.0.0.1:1"); err == nil || transport.Stats().InFlight != 0 {
-			t.Errorf("%s: %v, %+v", v.name, err, transport.Stats())
+			t.Errorf("%s: got %v, %+v; want an error and no call in flight", v.name, err, transport.Stats())
 		}
 	}
 }
@@ -165,6 +165,6 @@ func TestExceededDeadlineIsATimeout(t *testing.T) {
 	w.config.Base = &http.Transport{ResponseHeaderTimeout: 1}
 	_, err := get(as(t, "alice"), w.client(), s.URL)
 	if e, ok := errors.AsType[*url.Error](err); !ok || !e.Timeout() {
-		t.Errorf("%v", err)
+		t.Errorf("got %v, want a timeout", err)
 	}
 }

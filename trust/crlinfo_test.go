@@ -27,7 +27,7 @@ func TestCRLsAreDescribed(t *testing.T) {
 	}
 	got := v.CRLs()
 	if len(got) != 3 {
-		t.Fatalf("%+v", got)
+		t.Fatalf("got %+v, want three lists", got)
 	}
 	for i, want := range []struct {
 		issuer   string
@@ -38,10 +38,10 @@ func TestCRLsAreDescribed(t *testing.T) {
 	}{{"CN=A CA", 2, newer, 2, false}, {"CN=A CA", 1, older, 0, true}, {"CN=B CA", 5, single, 0, false}} {
 		c := got[i]
 		if c.Issuer != want.issuer || c.Number.Cmp(big.NewInt(want.number)) != 0 || c.Entries != want.entries || c.Replaced != want.replaced {
-			t.Errorf("%d: %+v", i, c)
+			t.Errorf("%d: got %+v, want issuer %s, number %d, %d entries, replaced %t", i, c, want.issuer, want.number, want.entries, want.replaced)
 		}
 		if !c.ThisUpdate.Equal(want.list.ThisUpdate) || !c.NextUpdate.Equal(want.list.NextUpdate) || !c.Until.Equal(want.list.NextUpdate) {
-			t.Errorf("%d: %+v", i, c)
+			t.Errorf("%d: got %+v, want the dates of the list", i, c)
 		}
 	}
 	off, err := trust.New(trust.Config{Anchors: []*x509.Certificate{ca.Cert}, CRLs: []*x509.RevocationList{newer}, Revocation: trust.RevocationOff})

@@ -50,7 +50,7 @@ func TestMustBeRevokedIsChecked(t *testing.T) {
 	} {
 		_, err := trust.New(trust.Config{Anchors: []*x509.Certificate{ca.Cert, other.Cert}, CRLs: row.crls, Revocation: row.mode, MustBeRevoked: row.must})
 		if (err != nil) != (row.refuses != "") || err != nil && !strings.Contains(err.Error(), row.refuses) {
-			t.Errorf("%s: %v", row.name, err)
+			t.Errorf("%s: got %v, want %q", row.name, err, row.refuses)
 		}
 	}
 }
@@ -97,7 +97,7 @@ func TestSelfTestWantsAListThatVerifyWouldUse(t *testing.T) {
 			c.MustBeRevoked = certs{row.must.Cert}
 			v, err = trust.New(c)
 			if (err != nil) != (row.refuses != "") || err != nil && !strings.Contains(err.Error(), row.refuses) {
-				t.Errorf("%s: %v", row.name, err)
+				t.Errorf("%s: got %v, want %q", row.name, err, row.refuses)
 			}
 			if err == nil && row.warns != "" && !strings.Contains(strings.Join(warningsOf(v), "\n"), row.warns) {
 				t.Errorf("%s: warnings %q", row.name, warningsOf(v))

@@ -317,7 +317,7 @@ func TestTimesAtTheEdgesOfTheirForms(t *testing.T) {
 	} {
 		s := cryptobyte.String(value)
 		if at, ok := readTime(&s); ok != (year != 0) || ok && at.Year() != year {
-			t.Errorf("%q: %v, %t", value, at, ok)
+			t.Errorf("%q: got %v, %t; want the year %d", value, at, ok, year)
 		}
 	}
 }
@@ -347,7 +347,7 @@ func TestDigestWithMisplacedColonsIsRejected(t *testing.T) {
 		"a:b" + colons[3:]: false, "sha256:": false, hex[:63]: false, hex + "a": false, colons + ":": false, colons[:94] + "x": false, hex[:63] + "x": false,
 	} {
 		if _, err := ParseDigest(text); (err == nil) != want {
-			t.Errorf("%q: %v", text, err)
+			t.Errorf("%q: got %v, want a digest: %t", text, err, want)
 		}
 	}
 }

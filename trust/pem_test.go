@@ -87,7 +87,7 @@ func TestReadCertificatesReportsEveryBlock(t *testing.T) {
 	garbage := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: []byte("no")})
 	_, err := trust.ReadCertificates("ca.pem", bytes.Repeat(garbage, 3))
 	if wrong := configerror.All(err); len(wrong) != 3 || wrong[2].Line != 7 {
-		t.Errorf("%v", err)
+		t.Errorf("got %v, want three errors, the last in line 7", err)
 	}
 }
 
@@ -121,7 +121,7 @@ func TestParseDigest(t *testing.T) {
 	withColons := strings.Join(colons, ":")
 	for _, text := range []string{hex, strings.ToUpper(hex), "sha256:" + hex, "SHA256:" + strings.ToUpper(withColons), withColons} {
 		if got, err := trust.ParseDigest(text); err != nil || got != want {
-			t.Errorf("%q: %v, %v", text, got, err)
+			t.Errorf("%q: got %v, %v; want %v", text, got, err, want)
 		}
 	}
 	for _, text := range []string{

@@ -47,7 +47,7 @@ func TestReplacedListOnlyRevokes(t *testing.T) {
 	} {
 		v, err := trust.New(trust.Config{Anchors: row.anchors, CRLs: row.crls})
 		if err != nil {
-			t.Errorf("%s: %v", row.name, err)
+			t.Errorf("%s: the verifier: %v", row.name, err)
 			continue
 		}
 		_, err = v.Verify(context.Background(), row.who.Presented())

@@ -323,7 +323,7 @@ func TestCRLWhoseIssuerIsEncodedOtherwiseCounts(t *testing.T) {
 	for what, name := range map[string]string{"another name": "Client CA 2", "a part of it": "Client"} {
 		list := named(t, ca, nameOf(t, asn1.TagUTF8String, name), ca.CRL(1, serials(bad)))
 		if _, err := trust.New(trust.Config{Anchors: certs{ca.Cert}, CRLs: lists(list), Revocation: trust.RevocationSoft}); err == nil || !strings.Contains(err.Error(), "another name") {
-			t.Errorf("%s: %v", what, err)
+			t.Errorf("%s: got %v, want another name", what, err)
 		}
 	}
 	// The name in another encoding, signed by another key.
@@ -353,7 +353,7 @@ func TestIssuerEncodedOtherwiseInAChainIsNamed(t *testing.T) {
 	} {
 		_, err := trusting(t, ca.Cert).Verify(context.Background(), presented)
 		if reasonOf(t, err) != reason.UnknownAuthority || !strings.Contains(err.Error(), "in another encoding") {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("%s: got %v, want unknown-authority in another encoding", name, err)
 		}
 	}
 }

@@ -58,7 +58,7 @@ func TestAnchorThatAKnownListRevokes(t *testing.T) {
 	} {
 		v, err := trust.New(trust.Config{Anchors: row.anchors, CRLs: row.crls, CRLIssuers: row.issuers, Revocation: row.mode})
 		if err != nil {
-			t.Errorf("%s: %v", row.name, err)
+			t.Errorf("%s: the verifier: %v", row.name, err)
 			continue
 		}
 		_, err = v.Verify(context.Background(), row.presented)
@@ -104,7 +104,7 @@ func TestRevokedAnchorIsRefusedByOpenSSLToo(t *testing.T) {
 	command := exec.CommandContext(t.Context(), "openssl", "verify", "-crl_check_all", "-no-CAstore", "-no-CApath", "-CAfile", "anchors.pem", "-CRLfile", "lists.pem", "alice.pem")
 	command.Dir = dir
 	if out, err := command.CombinedOutput(); err == nil || !strings.Contains(string(out), "certificate revoked") {
-		t.Errorf("%v: %s", err, out)
+		t.Errorf("openssl: %v: %s, want a revoked certificate", err, out)
 	}
 }
 

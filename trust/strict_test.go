@@ -142,7 +142,7 @@ func TestCRLWithoutANumberIsOrderedByItsDate(t *testing.T) {
 			}
 		}))
 		if err != nil || read[0].List.Number != nil {
-			t.Fatalf("%v", err)
+			t.Fatalf("got %v, want a CRL without a number", err)
 		}
 		return read[0].List
 	}

@@ -106,7 +106,7 @@ func TestTrustDomainsMayShareAnAuthority(t *testing.T) {
 	v := verifier(t, trust.Config{TrustDomains: map[string][]*x509.Certificate{"a.example": {ca.Cert}, "b.example": {ca.Cert}}})
 	for _, name := range []string{"a.example", "b.example"} {
 		if got := expect(t, v, ca.Leaf("x", uris(t, "spiffe://"+name+"/x")).Presented(), ""); got.TrustDomain() != name {
-			t.Errorf("%s: %q", name, got.TrustDomain())
+			t.Errorf("%s: got the trust domain %q", name, got.TrustDomain())
 		}
 	}
 	expect(t, v, ca.Leaf("x", uris(t, "spiffe://c.example/x")).Presented(), reason.UnknownAuthority)
@@ -124,7 +124,7 @@ func TestBundleWithAnAnchorOfPeopleChangesNothing(t *testing.T) {
 		v := verifier(t, trust.Config{Anchors: certs{people.Cert}, TrustDomains: map[string][]*x509.Certificate{"acme.example": {acme.Cert}, "partner.example": bundle}})
 		all := trustaccess.Warnings(v)
 		if len(all) != 1 || !strings.Contains(all[0].What, "is one of Anchors too") || all[0].Hint == "" || !people.Cert.Equal(all[0].Anchor) {
-			t.Errorf("%s: %v", name, all)
+			t.Errorf("%s: got %v, want one warning about the anchor", name, all)
 		}
 		expect(t, v, people.Leaf("alice").Presented(), "")
 		expect(t, v, people.Leaf("shop", uris(t, "spiffe://partner.example/shop")).Presented(), reason.UnknownAuthority)
@@ -153,7 +153,7 @@ func TestWrongTrustDomainsAreRejected(t *testing.T) {
 		v, err := trust.New(c)
 		all := configerror.All(err)
 		if v != nil || len(all) == 0 || !strings.Contains(all[0].What, name) {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("%s: got %v, want an error with the name", name, err)
 		}
 	}
 	if d := trust.TrustDomainIssuer("acme.example"); d.IsZero() || bytes.Equal(d[:], make([]byte, 32)) || d == trust.TrustDomainIssuer("acme") {

@@ -80,7 +80,7 @@ func TestSignerThatIsNoAuthorityIsNamed(t *testing.T) {
 		ca := testpki.NewCA("Client CA", change)
 		_, err := trusting(t, ca.Cert).Verify(t.Context(), certs{ca.Leaf("alice").Cert})
 		if reasonOf(t, err) != reason.BadCertificate || !strings.Contains(err.Error(), `"CN=Client CA" signed a certificate, but is not an authority`) {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("%s: got %v, want bad-certificate that names the signer", name, err)
 		}
 	}
 }

@@ -170,7 +170,7 @@ func TestUnsupportedCurveIsNamed(t *testing.T) {
 		_, err := trust.ReadCertificates("cert.pem", read("cert.pem"))
 		all := configerror.All(err)
 		if len(all) != 1 || all[0].What != "the certificate cannot be read: its key is on a curve that is not supported: "+row.want || all[0].Line != 1 || !strings.Contains(all[0].Hint, "P-256") {
-			t.Errorf("%s: %v", row.options, err)
+			t.Errorf("%s: got %v, want the curve %s", row.options, err, row.want)
 		}
 	}
 }
@@ -193,7 +193,7 @@ func TestUnsupportedSignatureOfACRLIsNamed(t *testing.T) {
 		_, err = trust.New(trust.Config{Anchors: ca, CRLs: []*x509.RevocationList{lists[0].List}})
 		all := configerror.All(err)
 		if len(all) != 1 || !strings.Contains(all[0].What, "the CRL is signed with an algorithm that is not supported: "+row.want) || all[0].Hint == "" {
-			t.Errorf("%s: %v", row.options, err)
+			t.Errorf("%s: got %v, want the algorithm %s", row.options, err, row.want)
 		}
 	}
 }

@@ -23,7 +23,7 @@ printf '[ca]\ndefault_ca=list\n[list]\ndatabase=index.txt\ndefault_md=sha256\nde
 		_, err := trustaccess.ReadCRLs(name, read(name))
 		all := configerror.All(err)
 		if len(all) != 1 || !strings.Contains(all[0].What, "the CRL is of version 1") || all[0].Line != 1 || !strings.Contains(all[0].Hint, "default_ca") {
-			t.Fatalf("%s: %v", name, err)
+			t.Fatalf("%s: got %v, want the version in line 1 with a hint", name, err)
 		}
 		hint = all[0].Hint
 	}
@@ -35,7 +35,7 @@ printf '[ca]\ndefault_ca=list\n[list]\ndatabase=index.txt\ndefault_md=sha256\nde
 	for _, name := range []string{"ca.crl", "ca.der"} {
 		lists, err := trustaccess.ReadCRLs(name, read(name))
 		if err != nil || len(lists) != 1 || len(lists[0].List.RevokedCertificateEntries) != 2 {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("%s: got %v, want a list with two entries", name, err)
 		}
 	}
 }

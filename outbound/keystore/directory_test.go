@@ -48,11 +48,11 @@ func TestFilesOfADirectoryAreAliases(t *testing.T) {
 		os.Remove(filepath.Join(dir, "partner-a.pem"))
 		writeFile(t, dir, "-.pem", pemOf(bob))
 		if err := keys.Reload(); len(configerror.All(err)) != 1 || slices.Contains(keys.Aliases(), "e") {
-			t.Errorf("%v, %q", err, keys.Aliases())
+			t.Errorf("got %v, aliases %q; want one error, and no alias e", err, keys.Aliases())
 		}
 		os.Remove(filepath.Join(dir, "-.pem"))
 		if err := keys.Reload(); err != nil || !slices.Equal(keys.Aliases(), []string{"e", "partner-b", "partner-d", "partner.c@x"}) {
-			t.Errorf("%v, %q", err, keys.Aliases())
+			t.Errorf("got %v, aliases %q; want e and the partners", err, keys.Aliases())
 		}
 	})
 }
@@ -93,7 +93,7 @@ func TestReplacedMountedVolumeIsRead(t *testing.T) {
 			t.Fatal(err)
 		}
 		if c, err := keys.Credential("a"); err != nil || c.Leaf().Equal(alice.Cert) {
-			t.Errorf("%v, %v", c, err)
+			t.Errorf("got %v, %v; want another certificate of a", c, err)
 		}
 	})
 }
@@ -122,7 +122,7 @@ func TestBadDirectoriesAreRejected(t *testing.T) {
 		row.make(dir)
 		keys, err := keystore.NewDirectory(keystore.DirectoryConfig{Path: dir})
 		if all := configerror.All(err); keys != nil || len(all) != row.want {
-			t.Errorf("%s: %v", row.name, err)
+			t.Errorf("%s: got %v, want %d errors", row.name, err, row.want)
 		}
 	}
 	crowd := t.TempDir()
@@ -151,7 +151,7 @@ func TestRemovedFileKeepsItsAliasForAMoment(t *testing.T) {
 		os.Remove(filepath.Join(dir, "a.pem"))
 		start := time.Now()
 		if err := keys.Reload(); err != nil || !slices.Equal(keys.Aliases(), []string{"b"}) {
-			t.Errorf("%v, %q", err, keys.Aliases())
+			t.Errorf("got %v, aliases %q; want b alone", err, keys.Aliases())
 		}
 		if d := time.Since(start); d < 1500*time.Millisecond {
 			t.Errorf("the alias was removed after %v", d)

@@ -87,7 +87,7 @@ func TestEveryFormatIsPresentedWithItsChain(t *testing.T) {
 			}
 			wantCall(t, keys, server.URL, "alice")
 			if w := keys.Warnings(); len(w) != 0 {
-				t.Errorf("%q", w)
+				t.Errorf("got the warnings %q, want none", w)
 			}
 		})
 	}
@@ -107,7 +107,7 @@ func wantCall(t *testing.T, keys outbound.Keystore, url, want string) {
 	}
 	defer response.Body.Close()
 	if got, err := io.ReadAll(response.Body); string(got) != want || err != nil {
-		t.Errorf("%q, %v", got, err)
+		t.Errorf("got %q, %v; want %q", got, err, want)
 	}
 }
 
@@ -129,11 +129,11 @@ func TestFormatsOfOpenSSLAreRead(t *testing.T) {
 		cmd := exec.Command("openssl", append([]string{"pkcs12", "-export", "-in", "all.pem", "-certfile", "chain.pem", "-out", "out.p12", "-passout", "pass:" + password}, arguments...)...)
 		cmd.Dir = dir
 		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Fatalf("%q: %s", arguments, out)
+			t.Fatalf("the command %q: %s", arguments, out)
 		}
 		keys, err := keystore.NewFiles(keystore.FilesConfig{Entries: []keystore.Entry{{Alias: "a", File: filepath.Join(dir, "out.p12"), Password: getPassword}}})
 		if err != nil {
-			t.Errorf("%q: %v", arguments, err)
+			t.Errorf("%q: the file: %v", arguments, err)
 			continue
 		}
 		wantLeaf(t, keys, "a", alice)
@@ -202,7 +202,7 @@ func TestBadFilesAreRejected(t *testing.T) {
 		keys, err := keystore.NewFiles(keystore.FilesConfig{Entries: []keystore.Entry{e}})
 		all := configerror.All(err)
 		if keys != nil || len(all) == 0 || all[0].File == "" || !strings.Contains(err.Error(), row.want) {
-			t.Errorf("%s: %v", row.name, err)
+			t.Errorf("%s: got %v, want an error of the file with %q", row.name, err, row.want)
 		}
 		if err != nil && strings.Contains(err.Error(), password) {
 			t.Errorf("%s: the password is in the error", row.name)
@@ -282,7 +282,7 @@ func TestReloadUsesGoodFilesOnly(t *testing.T) {
 		}
 		wantLeaf(t, keys, "a", renewed)
 		if got := keys.Aliases(); !slices.Equal(got, []string{"a", "b"}) {
-			t.Errorf("%q", got)
+			t.Errorf("got the aliases %q, want a and b", got)
 		}
 		if _, err := keys.Credential("c"); !errors.Is(err, outbound.ErrUnknownAlias) {
 			t.Error(err)
@@ -308,12 +308,12 @@ func TestReadableKeysAreReported(t *testing.T) {
 		t.Fatal(err)
 	}
 	if w := keys.Warnings(); len(w) != 2 || !strings.Contains(w[0], both) || !strings.Contains(w[1], key) {
-		t.Errorf("%q", w)
+		t.Errorf("got the warnings %q, want two", w)
 	}
 	os.Chmod(both, 0o640)
 	os.Chmod(key, 0o600)
 	if err := keys.Reload(); err != nil || len(keys.Warnings()) != 0 {
-		t.Errorf("%v, %q", err, keys.Warnings())
+		t.Errorf("got %v, warnings %q; want none", err, keys.Warnings())
 	}
 }
 

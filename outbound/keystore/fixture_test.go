@@ -91,7 +91,7 @@ func wantLeaf(tb testing.TB, keys outbound.Keystore, alias string, p *testpki.Pa
 	tb.Helper()
 	c, err := keys.Credential(alias)
 	if err != nil {
-		tb.Errorf("%s: %v", alias, err)
+		tb.Errorf("%s: the credential: %v", alias, err)
 	} else if !c.Leaf().Equal(p.Cert) || c.Alias() != alias {
 		tb.Errorf("%s is %s", alias, c.Leaf().Subject)
 	}

@@ -34,7 +34,7 @@ func FuzzAliasOf(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, file string) {
 		if name, ok := keystore.AliasOf(file); ok && (!alias.Valid(name) || !strings.HasPrefix(file, name)) {
-			t.Errorf("%q: %q", file, name)
+			t.Errorf("%q: got the alias %q, which is not valid or not of the file", file, name)
 		}
 	})
 }

@@ -36,7 +36,7 @@ func TestOfSeveralCertificatesOfAKeyTheCurrentOneIsPresented(t *testing.T) {
 		file := writeFile(t, t.TempDir(), "file", content)
 		keys, err := keystore.NewFiles(keystore.FilesConfig{Entries: []keystore.Entry{{Alias: "a", File: file, Password: getPassword}}})
 		if err != nil {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("%s: the keystore: %v", name, err)
 			continue
 		}
 		c, err := keys.Credential("a")

@@ -74,6 +74,6 @@ func TestNewestValidCertificateIsPresented(t *testing.T) {
 	wantLeaf(t, memory, "a", first)
 	memory.Remove("a", "b")
 	if got := memory.Aliases(); len(got) != 0 {
-		t.Errorf("%q", got)
+		t.Errorf("got the aliases %q, want none", got)
 	}
 }

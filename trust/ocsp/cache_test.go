@@ -119,7 +119,7 @@ func TestRevokedStays(t *testing.T) {
 		before := w.responder.queries.Load()
 		w.responder.use(serve)
 		if status, _, err := w.status(t); status != trust.StatusRevoked {
-			t.Errorf("%s: %d, %v", name, status, err)
+			t.Errorf("%s: got %d, %v; want revoked", name, status, err)
 		}
 		if w.responder.queries.Load() == before {
 			t.Errorf("%s: no query", name)

@@ -17,7 +17,7 @@ func TestRevokedSinceTheBeginningOfTime(t *testing.T) {
 	good := &single{status: trust.StatusGood, thisUpdate: now, nextUpdate: now.Add(time.Hour)}
 	for _, about := range [][]*single{{ever}, {ever, good}, {good, ever}} {
 		if v, err := c.worstOf(about, now, now); err != nil || v.status != trust.StatusRevoked {
-			t.Errorf("%v, %v", v, err)
+			t.Errorf("got %v, %v; want revoked", v, err)
 		}
 	}
 }

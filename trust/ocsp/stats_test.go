@@ -20,13 +20,13 @@ func TestStatsCountRequests(t *testing.T) {
 		w.expect(t, trust.StatusGood)
 	}
 	if got := w.client.Stats(); got.Asked != 1 || got.Answered != 1 || got.Cached != 1 || !got.LastAnswered.Equal(w.clock.now()) {
-		t.Errorf("%+v", got)
+		t.Errorf("got %+v, want one request, answered and cached", got)
 	}
 	w.responder.use(func(a http.ResponseWriter, _ []byte) { a.WriteHeader(http.StatusTeapot) })
 	if status, _, err := w.of(t, w.ca.Leaf("bob")); status != trust.StatusUnknown || err == nil {
-		t.Errorf("%d %v", status, err)
+		t.Errorf("got %d, %v; want unknown", status, err)
 	}
 	if got := w.client.Stats(); got.Asked != 2 || got.Answered != 1 || got.Cached != 1 || !strings.Contains(got.LastError, "418") {
-		t.Errorf("%+v", got)
+		t.Errorf("got %+v, want a second request with the error 418", got)
 	}
 }
