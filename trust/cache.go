@@ -77,8 +77,8 @@ func (v *Verifier) remember(verified Verified) {
 	same := func(old *result) bool {
 		return slices.EqualFunc(old.presented, b.presented, (*x509.Certificate).Equal)
 	}
-	if i := slices.IndexFunc(all, same); i >= 0 && !all[i].until.Before(b.until) {
-		return // keep the first one: connections hold on to it
+	if i := slices.IndexFunc(all, same); i >= 0 && !all[i].until.Before(b.until) && all[i].notBefore.Sub(b.notBefore) <= backwards {
+		return // keep the first one: connections hold on to it. It is useless if the clock was set back
 	}
 	all = slices.DeleteFunc(slices.Clone(all), same)
 	if len(all) >= cacheChains {

@@ -52,7 +52,7 @@ func (v *Verifier) verifyChains(ctx context.Context, presented []*x509.Certifica
 	if len(chains) == 0 {
 		return Verified{}, first
 	}
-	return v.newVerified(chains, until)
+	return v.newVerified(chains, now, until)
 }
 
 // buildChains returns every chain from the leaf to an anchor that the presented certificates
@@ -120,7 +120,12 @@ func (v *Verifier) checkChain(ctx context.Context, chain []*x509.Certificate, no
 	return v.checkRevocation(ctx, chain, now, until, wait)
 }
 
-func (v *Verifier) newVerified(built [][]*x509.Certificate, until time.Time) (Verified, error) {
+// backwards is by how much a clock may be behind that of another goroutine, before it counts as set back. A
+// result does not hold before it was made: with a clock that was set back by an hour, the answer of a
+// responder would hold for an hour more.
+const backwards = time.Second
+
+func (v *Verifier) newVerified(built [][]*x509.Certificate, now, until time.Time) (Verified, error) {
 	chains, presented, err := v.copyChains(built)
 	if err != nil {
 		return Verified{}, &reason.Refusal{Reason: reason.BadCertificate, Detail: "a certificate cannot be parsed again", Err: err} // fail closed, although it parsed before
@@ -128,7 +133,7 @@ func (v *Verifier) newVerified(built [][]*x509.Certificate, until time.Time) (Ve
 	leaf := presented[0]
 	r := &result{
 		leaf: leaf, chains: chains, presented: presented, until: until, generation: v.generation, usage: v.usage,
-		fingerprint: FingerprintOf(leaf), spki: SPKIOf(leaf), notAfter: leaf.NotAfter,
+		fingerprint: FingerprintOf(leaf), spki: SPKIOf(leaf), notBefore: now.Add(-backwards), notAfter: leaf.NotAfter,
 	}
 	for _, chain := range chains {
 		if name := v.domains.of(chain); name != "" && r.trustDomain == "" {

@@ -51,6 +51,32 @@ func TestAnswerOfAResponderHoldsUntilItsEnd(t *testing.T) {
 	}
 }
 
+// Covers V5: a clock that is set back makes no answer hold longer. What is verified then is cached again.
+func TestAnswerEndsWhenTheClockIsSetBack(t *testing.T) {
+	ca := testpki.NewCA("Client CA", func(c *x509.Certificate) { c.NotBefore = time.Now().Add(-24 * time.Hour) })
+	alice := ca.Leaf("alice", func(c *x509.Certificate) { c.NotBefore = time.Now().Add(-24 * time.Hour) }).Presented()
+	start := time.Now().Truncate(time.Second)
+	c := &clock{start}
+	r := &scripted{err: errors.New("no route"), until: start.Add(30 * time.Second)}
+	v := verifier(t, trust.Config{Anchors: certs{ca.Cert}, Revocation: trust.RevocationSoft, Responder: r, Now: c.now})
+	remembered(t, v, alice)
+	c.at = start.Add(-time.Second) // the clock of another goroutine
+	expect(t, v, alice, "")
+	if r.calls != 1 {
+		t.Errorf("%d queries, want 1", r.calls)
+	}
+	c.at = start.Add(-time.Hour)
+	r.until = c.at.Add(30 * time.Second)
+	remembered(t, v, alice)
+	remembered(t, v, alice)
+	if r.calls != 2 {
+		t.Errorf("%d queries after the clock was set back, want 2", r.calls)
+	}
+	c.at = start
+	r.status, r.err = trust.StatusRevoked, nil
+	expect(t, v, alice, reason.Revoked)
+}
+
 // Covers V5: an unknown status is accepted under soft, and the next query follows within a minute.
 func TestOutageUnderSoftIsShort(t *testing.T) {
 	start := time.Now().Truncate(time.Second)

@@ -18,9 +18,9 @@ type result struct {
 	presented   []*x509.Certificate // the leaf and the issuers of the chains, without the anchors
 	fingerprint Digest
 	spki        Digest
-	direct      []Digest // keys of the leaf's direct issuers
-	issuers     []Digest // keys of every CA certificate of the chains
-	notBefore   time.Time
+	direct      []Digest  // keys of the leaf's direct issuers
+	issuers     []Digest  // keys of every CA certificate of the chains
+	notBefore   time.Time // also a little before the verification
 	notAfter    time.Time // the earliest end of a certificate
 	until       time.Time
 	generation  uint64

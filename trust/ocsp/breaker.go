@@ -18,12 +18,12 @@ type breaker struct {
 	until    time.Time
 }
 
-// isOpen reports whether no request may be sent now. After openFor, requests may be sent
-// again, and the first failure opens the breaker again.
+// isOpen reports whether no request may be sent now. After openFor, or if the clock was set back, requests may
+// be sent again, and the first failure opens the breaker again.
 func (b *breaker) isOpen(now time.Time) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.failures >= maxFailures && now.Before(b.until)
+	return b.failures >= maxFailures && now.Before(b.until) && !now.Before(b.until.Add(-openFor-backwards))
 }
 
 func (b *breaker) countFailure(now time.Time) {

@@ -183,6 +183,37 @@ func TestBreaker(t *testing.T) {
 	w.responder.wantQueries(t, 11) // the count of failures begins at 0 again
 }
 
+// A clock that is set back by an hour makes no answer valid for an hour more, and does not keep the breaker open.
+// Covers V5.
+func TestClockThatIsSetBackEndsAnswers(t *testing.T) {
+	w := newWorld(t)
+	w.responder.answer(w.reply())
+	w.expect(t, trust.StatusGood)
+	w.clock.forward(-hour)
+	w.responder.answer(w.reply(isRevoked))
+	w.expect(t, trust.StatusRevoked)
+	w.responder.wantQueries(t, 2)
+
+	w = newWorld(t)
+	w.responder.answer(tryLater)
+	w.expect(t, trust.StatusUnknown)
+	w.expect(t, trust.StatusUnknown)
+	w.responder.wantQueries(t, 1)
+	w.clock.forward(-hour)
+	w.responder.answer(w.reply())
+	w.expect(t, trust.StatusGood)
+
+	w = newWorld(t)
+	w.responder.answer(tryLater)
+	for i := range 6 {
+		w.of(t, w.ca.Leaf(fmt.Sprint("user", i)))
+	}
+	w.responder.wantQueries(t, 5) // the breaker is open
+	w.clock.forward(-hour)
+	w.responder.answer(w.reply())
+	w.expect(t, trust.StatusGood)
+}
+
 // An unknown certificate is not a failure of the responder: a user with many certificates
 // does not trip the breaker for others.
 func TestUnknownCertificatesDoNotBreak(t *testing.T) {

@@ -14,10 +14,10 @@ import (
 // use the clock of the Config: an answer must be valid by both.
 func (c *Client) cached(key string) (answer, bool) {
 	now := c.now()
-	if a, ok := c.answers.Get(key); ok && now.Before(a.until) {
+	if a, ok := c.answers.Get(key); ok && a.holds(now) {
 		return a, true
 	}
-	if a, ok := c.failures.Get(key); ok && now.Before(a.until) {
+	if a, ok := c.failures.Get(key); ok && a.holds(now) {
 		return a, true
 	}
 	return answer{}, false
@@ -114,15 +114,15 @@ func (c *Client) store(key string, v checkedAnswer, err error) answer {
 		if v.status == trust.StatusRevoked && !v.thisUpdate.Before(since) {
 			c.revoked.Put(key, v.thisUpdate)
 		}
-		a := answer{status: v.status, until: v.until}
+		a := answer{status: v.status, since: now, until: v.until}
 		c.answers.Put(key, a)
 		return a
 	}
-	a := answer{until: now.Add(retryAfter), err: err}
+	a := answer{since: now, until: now.Add(retryAfter), err: err}
 	if !since.IsZero() {
 		// The certificate was revoked, and there is no newer answer. Blocking the responder
 		// must not help an attacker.
-		a = answer{status: trust.StatusRevoked, until: now.Add(retryAfter)}
+		a = answer{status: trust.StatusRevoked, since: now, until: now.Add(retryAfter)}
 	}
 	if errors.Is(err, errTooManyQueries) || errors.Is(err, errBreakerOpen) {
 		if a.err != nil {

@@ -57,11 +57,21 @@ type Client struct {
 
 var _ trust.Responder = (*Client)(nil)
 
-// answer is a result of Status, and the time until which it is used.
+// answer is a result of Status, and the time in which it is used.
 type answer struct {
 	status trust.Status
+	since  time.Time
 	until  time.Time
 	err    error
+}
+
+// backwards is by how much a clock may be behind that of another goroutine, before it counts as set back.
+const backwards = time.Second
+
+// holds reports whether the answer is used now. It is not used if the clock was set back since: it would be
+// for longer than it may.
+func (a *answer) holds(now time.Time) bool {
+	return now.Before(a.until) && !now.Before(a.since.Add(-backwards))
 }
 
 // flight is a request under way.
