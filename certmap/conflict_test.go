@@ -47,7 +47,7 @@ func TestMappingsOfOneKeyForTwoUsersConflict(t *testing.T) {
 				if row.conflict {
 					wantError(t, err, "for another user", m.ID, name)
 				} else if err != nil {
-					t.Errorf("%s %s: %v", m.ID, name, err)
+					t.Errorf("%s %s: got %v", m.ID, name, err)
 				}
 			}
 		}
@@ -161,7 +161,7 @@ func TestEachPropertyOfAMappingIsChecked(t *testing.T) {
 		got, err := certmap.New(m)
 		switch all := configerror.All(err); {
 		case row.want == "" && err != nil:
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("%s: got %v", name, err)
 		case row.want == "" && got.Mappings()[0].Line != 0:
 			t.Errorf("%s: line %d", name, got.Mappings()[0].Line)
 		case row.want != "" && (len(all) != 1 || !strings.Contains(all[0].What, row.want)):

@@ -160,7 +160,7 @@ func TestExplanationListsTheFirstValues(t *testing.T) {
 	}
 	step := table(t, certmap.Mapping{ID: "é", User: "u", Subject: "CN=alice", Issuer: w.key, File: "users.yaml", Line: 3}).Explain(v, "p")[0]
 	if step.File != "users.yaml" || step.Line != 3 || step.Wanted != "CN=alice" || step.String() != `subject "\u00e9": matches: wanted "CN=alice", got "CN=alice", user "u"` {
-		t.Errorf("%+v: %s", step, step)
+		t.Errorf("%+v: got %s, want alice in users.yaml:3", step, step)
 	}
 }
 

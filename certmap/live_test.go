@@ -175,7 +175,7 @@ func TestReadersOfALiveSeeCompleteChangesOnly(t *testing.T) {
 				default:
 				}
 				if match, err := live.Map(context.Background(), v, "p"); err != nil || match.User[:1] != "u" {
-					t.Errorf("%+v, %v", match, err)
+					t.Errorf("got %+v, %v; want a user u…", match, err)
 					return
 				}
 			}
@@ -213,7 +213,7 @@ func TestTablesOfOneOriginStayApart(t *testing.T) {
 	must(0, second.Put(certmap.Mapping{ID: "x", User: "second", SPKI: trust.Digest{2}}))
 	for live, want := range map[*certmap.Live]string{first: "first", second: "second"} {
 		if all := live.Table().Mappings(); len(all) != 21 || all[20].User != want {
-			t.Errorf("%s: %+v", want, all[len(all)-1])
+			t.Errorf("%s: got %+v, want %v", want, all[len(all)-1], want)
 		}
 	}
 }
@@ -223,6 +223,6 @@ func TestGenerationsDiffer(t *testing.T) {
 	a := table(t)
 	b := a.WithClock(nil)
 	if a.Generation() == 0 || a.Generation() == b.Generation() || (*certmap.Table)(nil).Generation() != 0 {
-		t.Errorf("%d, %d", a.Generation(), b.Generation())
+		t.Errorf("got %d, %d", a.Generation(), b.Generation())
 	}
 }

@@ -62,7 +62,7 @@ func TestNearestNamesTheMappingAndTheDifference(t *testing.T) {
 		}
 		s, ok := small.Nearest(v, "p")
 		if ok != (row.result != "") || s.Result != row.result || !strings.Contains(s.Why, row.want) || ok && (s.File != "users.yaml" || s.Line != 7 || s.MappingID != "near") {
-			t.Errorf("%s: %t %+v", row.name, ok, s)
+			t.Errorf("%s: got %t %+v, want %v", row.name, ok, s, row.want)
 		}
 		if row.result == "differs" || row.result == "" || row.name == "case" {
 			continue

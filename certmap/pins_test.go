@@ -55,7 +55,7 @@ func TestSerialIsPositiveHexOfAtMost20Bytes(t *testing.T) {
 	} {
 		got, err := load("users.yaml", fmt.Sprintf("mappings: [{id: a, user: alice, serial: %q, issuer: %s}]", text, digest1))
 		if (err == nil) != (want != 0) || err == nil && got[0].Serial.Int64() != want {
-			t.Errorf("%q: %v, %v", text, got, err)
+			t.Errorf("%q: got %v, %v; want %v", text, got, err, want)
 		}
 	}
 	longest := strings.Repeat("f", 40)

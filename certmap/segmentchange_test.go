@@ -42,17 +42,17 @@ func TestOneChangeReadsOneSegment(t *testing.T) {
 	s.lines["users/3.jsonl"] = []string{`{"id": "a3", "user": "v", "dns": "a3.example", "issuer": "ca.pem"}`}
 	reload("a user", 1)
 	if m := last.Mappings(); m[3].User != "v" {
-		t.Errorf("%+v", m[3])
+		t.Errorf("got %+v, want user v", m[3])
 	}
 	s.lines["users/31.jsonl"] = []string{`{"id": "a31", "user": "v", "dns": "a3.example", "issuer": "ca.pem"}`}
 	reload("a new file", 1)
 	if m := last.Mappings(); len(m) != 9 || m[4].ID != "a31" {
-		t.Errorf("%+v", m)
+		t.Errorf("got %+v, want 9 mappings with a31", m)
 	}
 	s.issuers["other.pem"] = trust.Digest{3}
 	reload("another key of an issuer", 1)
 	if m := last.Mappings(); m[8].Issuer != (trust.Digest{3}) {
-		t.Errorf("%+v", m[8])
+		t.Errorf("got %+v", m[8])
 	}
 	s.ports = []string{"p0", "p1"}
 	reload("another port", 9)
@@ -101,7 +101,7 @@ func TestUnreadableSegmentGivesNoTable(t *testing.T) {
 		{Name: "users/b.jsonl", Read: func() ([]byte, [sha256.Size]byte, bool) { return nil, [sha256.Size]byte{}, false }},
 	}
 	if table, err := usersload.Load(nil, files, usersload.Settings{}); table != nil || err != nil {
-		t.Errorf("%v, %v", table, err)
+		t.Errorf("got %v, %v", table, err)
 	}
 	files[1].Read = func() ([]byte, [sha256.Size]byte, bool) { return nil, [sha256.Size]byte{}, true }
 	if table, err := usersload.Load(nil, files, usersload.Settings{}); table != nil || err == nil {

@@ -59,7 +59,7 @@ func TestIssuerCanBeATrustDomain(t *testing.T) {
 			if row.by == plain {
 				steps := table.Explain(v, "p")
 				if len(steps) != 1 || steps[0].Result != mapresult.OtherIssuer || !strings.HasPrefix(steps[0].Why, "wanted under spiffe://acme.example, got ") {
-					t.Errorf("%+v", steps)
+					t.Errorf("got %+v, want another issuer than the trust domain", steps)
 				}
 			}
 		}
@@ -83,7 +83,7 @@ func TestTrustDomainThatNeverMatchesIsRejected(t *testing.T) {
 			_, err := certmap.Load(name, strings.NewReader(text))
 			all := configerror.All(err)
 			if len(all) != 1 || !strings.Contains(all[0].What, row.want) || all[0].Hint == "" || all[0].Line != 1 {
-				t.Errorf("%s %s: %v", name, row.fields, err)
+				t.Errorf("%s %s: got %v, want %v", name, row.fields, err, row.want)
 			}
 		}
 	}

@@ -46,7 +46,7 @@ func TestMappingIsValidWithinItsDatesOnly(t *testing.T) {
 	always := certmap.Mapping{ID: "c", User: "alice", Fingerprint: v.Fingerprint(), NotAfter: to.Add(-time.Minute)}
 	match, err := table(t, m, always).WithClock(at(from)).Map(context.Background(), v, "p")
 	if err != nil || match.MappingID != "a" || !match.Until.Equal(to.Add(-time.Minute)) {
-		t.Errorf("%+v, %v", match, err)
+		t.Errorf("got %+v, %v; want mapping a until its end", match, err)
 	}
 	_, err = certmap.New(certmap.Mapping{ID: "a", User: "alice", Fingerprint: trust.Digest{1}, NotBefore: to, NotAfter: from})
 	wantError(t, err, "not_after is before not_before")
@@ -81,7 +81,7 @@ func TestDisabledOrExpiredMappingRefusesTheCertificate(t *testing.T) {
 	}
 	for part, m := range map[string]certmap.Mapping{"disabled": off, "outside its dates": over} {
 		if _, err := table(t, m).Map(context.Background(), v, "p"); !strings.Contains(err.Error(), part) || !strings.Contains(err.Error(), m.ID) {
-			t.Errorf("%s: %v", part, err)
+			t.Errorf("%s: got %v", part, err)
 		}
 	}
 	match, _ := table(t, off, over, on).Map(context.Background(), v, "p")
@@ -164,7 +164,7 @@ func TestExplanationsArePrintable(t *testing.T) {
 	for _, s := range table(t, certmap.Mapping{ID: "é", User: "a", Subject: "CN=y", Issuer: w.key}).Explain(v, "p") {
 		for _, r := range s.String() {
 			if r < ' ' || r > '~' {
-				t.Errorf("%q", s.String())
+				t.Errorf("got %q", s.String())
 			}
 		}
 	}

@@ -118,14 +118,14 @@ func TestManifestsKeepTheProbesApart(t *testing.T) {
 	c := m.container()
 	for path, probe := range map[string]*core.Probe{"/ready": c.ReadinessProbe, "/live": c.LivenessProbe} {
 		if probe.HTTPGet.Path != path || probe.HTTPGet.Port.StrVal != "probes" || probe.HTTPGet.Scheme != "" {
-			t.Errorf("%s: %v", path, probe.HTTPGet)
+			t.Errorf("%s: got %v, want port probes", path, probe.HTTPGet)
 		}
 	}
 	if at := slices.Index(c.Args, "-probes"); at < 0 || c.Args[at+1] != ":8081" || c.Ports[1].Name != "probes" || c.Ports[1].ContainerPort != 8081 {
 		t.Errorf("%v and %v", c.Args, c.Ports)
 	}
 	if !slices.Equal(m.network.Spec.PolicyTypes, []networking.PolicyType{"Ingress", "Egress"}) || len(m.network.Spec.Egress) != 0 || len(m.network.Spec.Ingress) != 1 {
-		t.Errorf("%v", m.network.Spec)
+		t.Errorf("got %v", m.network.Spec)
 	}
 	if in := m.network.Spec.Ingress[0]; len(in.From) != 1 || in.From[0].PodSelector == nil || len(in.Ports) != 1 || in.Ports[0].Port.StrVal != "https" {
 		t.Errorf("callers reach %v from %v", in.Ports, in.From)

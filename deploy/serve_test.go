@@ -117,7 +117,7 @@ func TestSidecarFits(t *testing.T) {
 	}
 	for _, c := range []*core.Container{guard, orders} {
 		if x := c.SecurityContext; *x.AllowPrivilegeEscalation || !*x.ReadOnlyRootFilesystem || !slices.Equal(x.Capabilities.Drop, []core.Capability{"ALL"}) || c.Resources.Limits.Memory().IsZero() {
-			t.Errorf("%s: %v", c.Name, x)
+			t.Errorf("%s: got %v", c.Name, x)
 		}
 		for _, mount := range c.VolumeMounts {
 			if _, ok := volumes[mount.Name]; !ok || !mount.ReadOnly || mount.SubPath != "" {
@@ -126,7 +126,7 @@ func TestSidecarFits(t *testing.T) {
 		}
 	}
 	if x := pod.Spec.SecurityContext; !*x.RunAsNonRoot || *x.RunAsUser != 65532 || *x.FSGroup != 65532 || *pod.Spec.AutomountServiceAccountToken {
-		t.Errorf("%v", x)
+		t.Errorf("got %v", x)
 	}
 	if volumes["config"].ConfigMap.Name != s.config.Name || volumes["service"].ConfigMap.Name != s.service.Name || *volumes["server"].Secret.DefaultMode != 0o440 {
 		t.Errorf("volumes %v", volumes)
@@ -145,7 +145,7 @@ func TestSidecarFits(t *testing.T) {
 		t.Errorf("mtlsguard forwards for %s, the service goes on for %s, and is killed after %s", forwards, seconds(orders), grace)
 	}
 	if ready := guard.ReadinessProbe.HTTPGet; ready.Path != "/ready" || ready.Port.StrVal != "probes" || guard.Ports[1].Name != "probes" || guard.Ports[1].ContainerPort != 8081 {
-		t.Errorf("%v", ready)
+		t.Errorf("got %v, want /ready on port probes", ready)
 	}
 }
 

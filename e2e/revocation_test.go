@@ -259,7 +259,7 @@ func TestCRLFolderErrors(t *testing.T) {
 			ok = ok || m.File == s.path(row.file) && m.Line > 0 && strings.Contains(m.What, row.what) && m.Hint != ""
 		}
 		if !ok {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("%s: got %v", name, err)
 		}
 	}
 }

@@ -33,13 +33,13 @@ func TestFromContextReturnsACopy(t *testing.T) {
 		"a text for key": context.WithValue(context.Background(), "identity", alice),
 	} {
 		if id, ok := identity.FromContext(ctx); ok || id.User != "" {
-			t.Errorf("%s: %+v", name, id)
+			t.Errorf("%s: got %+v", name, id)
 		}
 	}
 	ctx := newContext(context.Background(), alice)
 	id, ok := identity.FromContext(ctx)
 	if !ok || id.User != "alice" {
-		t.Errorf("%+v", id)
+		t.Errorf("got %+v, want alice", id)
 	}
 	id.User, id.Groups[0] = "root", "admin"
 	_ = append(id.Groups[:1], "admin")
@@ -65,7 +65,7 @@ func TestRequiredRefusesWithoutAGuard(t *testing.T) {
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, httptest.NewRequestWithContext(x.ctx, "GET", "/", nil))
 		if w.Code != x.code || strings.Contains(w.Body.String(), "served") != (x.code == 200) {
-			t.Errorf("%s: %d %s", name, w.Code, w.Body)
+			t.Errorf("%s: got %d %s", name, w.Code, w.Body)
 		}
 	}
 }

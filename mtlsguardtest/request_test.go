@@ -16,17 +16,17 @@ func TestRequestHasTheIdentityOfItsUser(t *testing.T) {
 	r := mtlsguardtest.Request(t, "POST", "/orders/7?page=2", "alice", "staff", "admins")
 	id, ok := identity.FromContext(r.Context())
 	if !ok || id.User != "alice" || id.Via != identity.TLS || !slices.Equal(id.Groups, []string{"Authenticated", "Everybody", "admins", "staff"}) || !id.In("staff") {
-		t.Errorf("%+v", id)
+		t.Errorf("got %+v, want alice", id)
 	}
 	if id.Leaf == nil || id.Leaf.Subject.CommonName != "alice" || len(id.Fingerprint) != 64 || r.TLS.PeerCertificates[0] != id.Leaf {
 		t.Errorf("leaf %v, fingerprint %q", id.Leaf, id.Fingerprint)
 	}
 	if r.Method != "POST" || r.URL.Path != "/orders/7" || r.URL.RawQuery != "page=2" {
-		t.Errorf("%s %s", r.Method, r.URL)
+		t.Errorf("got %s %s, want POST /orders/7?page=2", r.Method, r.URL)
 	}
 	r = mtlsguardtest.Request(t, "GET", "/", identity.Default)
 	if id, ok := identity.FromContext(r.Context()); !ok || id.Via != identity.ViaAnonymous || id.Leaf != nil || !slices.Equal(id.Groups, []string{"Anonymous", "Everybody"}) {
-		t.Errorf("%+v", id)
+		t.Errorf("got %+v", id)
 	}
 }
 

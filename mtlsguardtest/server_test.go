@@ -169,7 +169,7 @@ func TestWithServeRunsTheProgramsOwnServer(t *testing.T) {
 		}))
 		for user, want := range map[string]string{"alice": "200 alice", "bob": "403 denied"} {
 			if got := get(s.Client(user), s.URL); !strings.HasPrefix(got, want) {
-				t.Errorf("%s: %s", user, got)
+				t.Errorf("%s: got %s, want %v", user, got, want)
 			}
 		}
 	})

@@ -54,7 +54,7 @@ func TestFromAdapterNumbersRules(t *testing.T) {
 			t.Fatalf("%s: %v", name, err)
 		}
 		if d := decide(t, e, "alice", "internal", "GET", "/orders/7"); !d.Allowed || d.Rule.String() != "rule 1" {
-			t.Errorf("%s: %+v", name, d)
+			t.Errorf("%s: got %+v, want rule 1", name, d)
 		}
 		if allowed(t, e, "bob", "/orders/7") {
 			t.Errorf("%s: bob is allowed", name)

@@ -44,7 +44,7 @@ m = r.sub == p.sub && keyMatch2(r.path, p.path)
 	}{{"alice", "/orders/7", true}, {"alice", "/orders/7/x", false}, {"bob", "/orders/7", false}, {"user:alice", "/orders/7", false}, {"", "/orders/7", false}} {
 		d, _ := c.Decide(context.Background(), policy.Request{User: row.user, Port: "p", Method: "GET", Path: row.path})
 		if d.Allowed != row.want {
-			t.Errorf("%s %s: %+v", row.user, row.path, d)
+			t.Errorf("%s %s: got %+v, want %v", row.user, row.path, d, row.want)
 		}
 	}
 }
@@ -86,7 +86,7 @@ func TestCustomModelThatFailsRefuses(t *testing.T) {
 	}
 	d, err := c.Decide(context.Background(), policy.Request{User: "alice", Port: "p", Method: "GET", Path: "/x"})
 	if err == nil || d.Allowed || d.Reason != reason.PolicyError {
-		t.Errorf("%+v, %v", d, err)
+		t.Errorf("got %+v, %v", d, err)
 	}
 }
 
@@ -132,11 +132,11 @@ func TestCustomEnforcerFailsClosed(t *testing.T) {
 	}{{"alice", "", "[user:alice allow]"}, {"bob", reason.Denied, "[user:bob deny]"}, {"carol", reason.NoRule, ""}} {
 		got, err := d.Decide(t.Context(), policy.Request{User: row.user, Port: "p", Method: "GET", Path: "/"})
 		if err != nil || got.Allowed != (row.reason == "") || got.Reason != row.reason || got.Rule.String() != row.rule {
-			t.Errorf("%s: %+v, %v", row.user, got, err)
+			t.Errorf("%s: got %+v, %v", row.user, got, err)
 		}
 	}
 	panics = true
 	if got, err := d.Decide(t.Context(), policy.Request{User: "alice", Port: "p", Method: "GET", Path: "/"}); err == nil || got.Allowed || got.Reason != reason.PolicyError {
-		t.Errorf("%+v, %v", got, err)
+		t.Errorf("got %+v, %v", got, err)
 	}
 }

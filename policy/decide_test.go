@@ -119,7 +119,7 @@ func TestNilAndZeroEnginesRefuseEverything(t *testing.T) {
 	for _, e := range []*policy.Engine{none, {}} {
 		d, err := e.Decide(context.Background(), policy.Request{User: "alice", Port: "p", Method: "GET", Path: "/"})
 		if d != (policy.Decision{Reason: reason.PolicyError}) || !isError(err, "there is no policy") {
-			t.Errorf("%+v, %v", d, err)
+			t.Errorf("got %+v, %v", d, err)
 		}
 		rules, members := e.Rules()
 		if e.Groups("alice") != nil || rules != nil || members != nil || e.Lint() != nil {

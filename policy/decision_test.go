@@ -31,7 +31,7 @@ func TestPositionIsPrintedAndMarshalledAlike(t *testing.T) {
 			want = `{"allowed":true}`
 		}
 		if err != nil || string(data) != want {
-			t.Errorf("%+v: %s, %v", row.p, data, err)
+			t.Errorf("%+v: got %s, %v; want %v", row.p, data, err, want)
 		}
 	}
 }
@@ -73,10 +73,10 @@ func TestRulesBelongToTheCaller(t *testing.T) {
 	}, []policy.Member{{Subject: "user:u", Group: "group:g", File: "a.csv", Line: 8}})
 	rules, members := e.Rules()
 	if len(rules) != 3 || rules[0].Line != 1<<31 || rules[1].Line != 0 || rules[1].File != "b.csv" || rules[2].File != "a.csv" || rules[2].Line != 7 {
-		t.Errorf("%+v", rules)
+		t.Errorf("got %+v, want b.csv", rules)
 	}
 	if len(members) != 1 || members[0] != (policy.Member{Subject: "user:u", Group: "group:g", File: "a.csv", Line: 8}) {
-		t.Errorf("%+v", members)
+		t.Errorf("got %+v", members)
 	}
 	rules[0].Effect, members[0].Group = policy.Deny, "group:h"
 	if again, membersAgain := e.Rules(); again[0].Effect != policy.Allow || membersAgain[0].Group != "group:g" || !allowed(t, e, "u", "/a") {

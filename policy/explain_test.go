@@ -93,7 +93,7 @@ func TestExplainPrintsPlainASCII(t *testing.T) {
 		"/~!": "GET /~!", "/" + strings.Repeat("a", 79): "GET /aa", "/" + strings.Repeat("a", 80): `GET "/aa`, "/ ": `GET "/ "`, `/"`: `GET "/\""`, "": `GET ""`, "/\x7f": `GET "/\x7f"`,
 	} {
 		if got := explain(mustLoad(t, ""), "u", "internal", "GET", path).Sentence; !strings.Contains(got, want) {
-			t.Errorf("%q: %s", path, got)
+			t.Errorf("%q: got %s, want %v", path, got, want)
 		}
 	}
 }
@@ -139,7 +139,7 @@ rule 2: this rule repeats rule 1 (remove one of them)
 membership 1: no rule names group:h or a group that it is in (write a rule for it, or remove its members)
 membership 2: this membership repeats membership 1 (remove one of them)`
 	if strings.Join(got, "\n") != want {
-		t.Errorf("%s", strings.Join(got, "\n"))
+		t.Errorf("got %s, want %v", strings.Join(got, "\n"), want)
 	}
 }
 
@@ -188,7 +188,7 @@ func TestLintFindings(t *testing.T) {
 		found := e.Lint()
 		if c.want == "" {
 			if len(found) > 0 {
-				t.Errorf("%s: %v", c.name, found)
+				t.Errorf("%s: got %v", c.name, found)
 			}
 			continue
 		}

@@ -51,7 +51,7 @@ func TestGroupsThatAreNotKeptDecideAlike(t *testing.T) {
 			for path, want := range map[string]bool{fmt.Sprintf("/own/%d", i): true, fmt.Sprintf("/own/%d", (i+1)%users): false, "/over/x": true, "/over/secret": false} {
 				d, err := e.Decide(context.Background(), policy.Request{User: user, Port: "p", Method: "GET", Path: path, Caller: entry})
 				if err != nil || d.Allowed != want {
-					t.Errorf("%s, %s: %+v, %v", user, path, d, err)
+					t.Errorf("%s, %s: got %+v, %v; want %v", user, path, d, err, want)
 				}
 			}
 		}

@@ -98,7 +98,7 @@ p, group:Everybody, *, GET, /docs/{id}, allow
 	}
 	for _, l := range explain(e, "alice", "p", "GET", "/docs/1").Lines {
 		if note := l.Fields[3].Note; (note == "") != (l.Position.Line == 3) {
-			t.Errorf("%s: %q", l.Text, note)
+			t.Errorf("%s: got %q", l.Text, note)
 		}
 	}
 }
@@ -133,7 +133,7 @@ func TestLintSaysWhatUserStandsFor(t *testing.T) {
 			about := strings.HasPrefix(f.What, "this rule") || strings.Contains(f.What, "caller's")
 			switch {
 			case row.want == "" && strings.HasPrefix(f.What, "this rule"):
-				t.Errorf("%s: %s", row.rules, f)
+				t.Errorf("%s: got %s", row.rules, f)
 			case row.want != "" && about && strings.Contains(f.String(), row.want):
 				found = true
 				if f.Note != row.note {

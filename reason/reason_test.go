@@ -42,7 +42,7 @@ func TestEachReasonHasAStatusAndATitle(t *testing.T) {
 			t.Errorf("%s is %d, want %d", r, r.Status(), want)
 		}
 		if !r.Known() || r.Title() == "" || r.Title() == "Refused" {
-			t.Errorf("%s: %q", r, r.Title())
+			t.Errorf("%s: got %q", r, r.Title())
 		}
 	}
 	if strings.Join(got, " ") != reasons {
@@ -58,7 +58,7 @@ func TestUnknownReasonsAreRefusals(t *testing.T) {
 	t.Parallel()
 	for _, r := range []reason.Reason{"", "x", "Denied", "denied "} {
 		if r.Known() || r.Status() != 403 || r.Title() != "Refused" {
-			t.Errorf("%q: %t %d %q", r, r.Known(), r.Status(), r.Title())
+			t.Errorf("%q: got %t %d %q, want Refused", r, r.Known(), r.Status(), r.Title())
 		}
 	}
 }
@@ -90,7 +90,7 @@ func TestRefusalIsAnError(t *testing.T) {
 	err := fmt.Errorf("x: %w", &reason.Refusal{Reason: reason.Expired, Detail: "yesterday", Err: cause})
 	r, ok := errors.AsType[*reason.Refusal](err)
 	if !ok || r.Reason != reason.Expired || !errors.Is(err, cause) || r.Error() != "expired: yesterday" {
-		t.Errorf("%v", err)
+		t.Errorf("got %v, want expired: yesterday", err)
 	}
 	if got := reason.Refuse(reason.Denied, "").Error(); got != "denied" {
 		t.Errorf("got %q, want %q", got, "denied")

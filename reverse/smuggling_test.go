@@ -212,7 +212,7 @@ func TestBodiesNeverBecomeRequests(t *testing.T) {
 							// the end of the connection. The connection ends if the rest of the
 							// body is too long to be read, or if the handler's deadline was over.
 							if err != nil && way != "duplex-read" && !(strings.HasPrefix(way, "duplex") && strings.HasPrefix(a.name, "large")) {
-								t.Errorf("%s, %s: %v", way, a.name, err)
+								t.Errorf("%s, %s: got %v, want duplex-read", way, a.name, err)
 							}
 							switch how {
 							case "closed":

@@ -76,7 +76,7 @@ func TestAdminRequiresTheGroup(t *testing.T) {
 	server := mtlsguardtest.NewServer(t, nil, mtlsguardtest.WithServe(serve), mtlsguardtest.WithPolicy("p, group:Authenticated, *, *, /*, allow\n"))
 	for _, path := range []string{"/admin/users", "/admin/unknown"} {
 		if status, body := call(t, server.Client("bob"), "GET", server.URL+path); status != 403 || !strings.Contains(body, `"reason":"denied"`) {
-			t.Errorf("%s: %d %s", path, status, body)
+			t.Errorf("%s: got %d %s", path, status, body)
 		}
 	}
 }
@@ -116,7 +116,7 @@ func TestWebSocket(t *testing.T) {
 			t.Fatal(err)
 		}
 		if _, got, err := c.Read(ctx); err != nil || string(got) != "alice says "+text {
-			t.Errorf("%q %v", got, err)
+			t.Errorf("got %q, %v; want the echo for alice", got, err)
 		}
 	}
 	_, res, err := websocket.Dial(ctx, url, &websocket.DialOptions{HTTPClient: server.Client("mallory")})

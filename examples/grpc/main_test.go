@@ -53,7 +53,7 @@ func TestBothWaysServe(t *testing.T) {
 				err := call(ctx, at, row.user, row.method, out)
 				done()
 				if got := strings.TrimSpace(out.text.String()); got != row.answer || err != nil && row.err == "" && row.answer == "" {
-					t.Errorf("%s %s: %q %v", row.user, row.method, got, err)
+					t.Errorf("%s %s: got %q %v, want %v", row.user, row.method, got, err, row.answer)
 				}
 				if row.err != "" && (err == nil || !strings.Contains(err.Error(), row.err)) {
 					t.Errorf("%s %s: %v, want %s", row.user, row.method, err, row.err)

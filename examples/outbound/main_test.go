@@ -44,7 +44,7 @@ func TestPrintedCurlLinesWork(t *testing.T) {
 		`no identity was chosen`,
 	}
 	if len(lines) != len(wants)+1 {
-		t.Fatalf("%q", lines)
+		t.Fatalf("got %q", lines)
 	}
 	for range 2 {
 		for i, want := range wants {

@@ -60,7 +60,7 @@ func TestKeysStayInTheToken(t *testing.T) {
 	}
 	files, err := filepath.Glob("pki/*")
 	if err != nil || len(files) != 3 {
-		t.Errorf("%v, %v", files, err)
+		t.Errorf("got %v, %v", files, err)
 	}
 	for _, name := range files {
 		if data, _ := os.ReadFile(name); bytes.Contains(data, []byte("PRIVATE")) {
@@ -85,7 +85,7 @@ func TestKeysStayInTheToken(t *testing.T) {
 	for path, want := range map[string]string{"/orders/7": "200 OK\nhello billing\n", "/other": "403 Forbidden\n"} {
 		var out strings.Builder
 		if err := call(ctx, token, url+path, &out); err != nil || !strings.HasPrefix(out.String(), want) {
-			t.Errorf("%s: %q, %v", path, out.String(), err)
+			t.Errorf("%s: got %q, %v; want %v", path, out.String(), err, want)
 		}
 	}
 	key, err := token.key("server")
@@ -113,7 +113,7 @@ func TestErrorsNameTheToken(t *testing.T) {
 		t.Run(want, func(t *testing.T) {
 			t.Setenv(row.name, row.value)
 			if err := run(t.Context(), []string{"serve"}, mtlsguard.Options{}, nil); err == nil || !strings.Contains(err.Error(), want) {
-				t.Errorf("%v", err)
+				t.Errorf("got %v, want %v", err, want)
 			}
 		})
 	}

@@ -89,7 +89,7 @@ func (p *process) lines(t *testing.T) []string {
 	t.Helper()
 	lines := strings.Split(strings.TrimSuffix(p.stdout.String(), "\nready\n"), "\n")
 	if len(lines) != 3 {
-		t.Fatalf("%q", lines)
+		t.Fatalf("got %q", lines)
 	}
 	return lines
 }
@@ -120,7 +120,7 @@ func TestPrintedCurlLinesWork(t *testing.T) {
 	}
 	untrusted := strings.ReplaceAll(gateway.lines(t)[0], "alice", "untrusted")
 	if out := curl(t, untrusted); !strings.Contains(out, "exit status") {
-		t.Errorf("%s: %s", untrusted, out)
+		t.Errorf("%s: got %s, want exit status", untrusted, out)
 	}
 	for _, p := range []*process{internal, gateway} {
 		p.Process.Signal(syscall.SIGTERM)
@@ -142,7 +142,7 @@ func TestEitherSideMayBeKilledAndRestarted(t *testing.T) {
 		testkit.Eventually(t, when, func() bool { return strings.Contains(curl(t, line+" --max-time 10"), wants[0]) })
 		for i, line := range gateway.lines(t) {
 			if out := curl(t, line); !strings.Contains(out, wants[i]) {
-				t.Errorf("%s: %s: %s", when, line, out)
+				t.Errorf("%s: got %s: %s", when, line, out)
 			}
 		}
 	}

@@ -130,7 +130,7 @@ func TestEveryKindOfMappingNamesAUser(t *testing.T) {
 		}
 		a := s.request(s.client(pair), "GET", "internal", "/whoami")
 		if a.short() != "200 "+user || a.fields["mapping"] != id || a.fields["fingerprint"] != trust.FingerprintOf(pair.Cert).String() {
-			t.Errorf("%s: %s", id, a.body)
+			t.Errorf("%s: got %s, want 200 by this mapping", id, a.body)
 		}
 	}
 }

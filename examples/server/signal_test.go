@@ -57,7 +57,7 @@ func TestSIGHUPReloadsAndSIGTERMEndsWithStatus0(t *testing.T) {
 			t.Errorf("%s: ended after %s with %v", signal, took, err)
 		}
 		if len(s.log("event", "drain")) != 1 || s.stdout.String() != "ready\n" {
-			t.Errorf("%s: %s%s", signal, s.stdout, s.stderr)
+			t.Errorf("%s: got %s%s", signal, s.stdout, s.stderr)
 		}
 	}
 }
@@ -73,7 +73,7 @@ func TestStatusSocketOutlivesNoServer(t *testing.T) {
 		s.stdout, s.stderr = &testkit.Buffer{}, &testkit.Buffer{}
 		cmd := s.process("-status", socket)
 		if r, err := statussocket.Read(socket); err != nil || !r.Ready || r.PID != cmd.Process.Pid {
-			t.Errorf("%+v, %v", r, err)
+			t.Errorf("got %+v, %v", r, err)
 		}
 		cmd.Process.Signal(signal)
 		cmd.Wait()

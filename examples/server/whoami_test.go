@@ -102,7 +102,7 @@ func TestAmbiguousTargetsAreRefused(t *testing.T) {
 	} {
 		res, body := s.raw(alice, "internal", "GET "+target+" HTTP/1.1\r\nHost: localhost\r\n\r\n")
 		if res.StatusCode != http.StatusBadRequest {
-			t.Errorf("%s: %s %s", target, res.Status, body)
+			t.Errorf("%s: got %s %s", target, res.Status, body)
 		}
 	}
 	res, body := s.raw(alice, "internal", "OPTIONS * HTTP/1.1\r\nHost: localhost\r\n\r\n")
@@ -117,7 +117,7 @@ func TestAmbiguousTargetsAreRefused(t *testing.T) {
 	}
 	for _, header := range []string{"Client-Cert: :AAAA:", "X-Forwarded-Client-Cert: Hash=1", "X_Remote_User: alice", "Remote-User: alice", "X-SSL-Client-S-DN: CN=alice"} {
 		if res, body := s.raw(nil, "public", "GET /whoami HTTP/1.1\r\nHost: localhost\r\n"+header+"\r\n\r\n"); res.StatusCode != 200 || !strings.Contains(body, `"user":"Default"`) {
-			t.Errorf("%s: %s %s", header, res.Status, body)
+			t.Errorf("%s: got %s %s", header, res.Status, body)
 		}
 	}
 }

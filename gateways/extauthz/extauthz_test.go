@@ -375,7 +375,7 @@ func TestWrongConfigsAreErrors(t *testing.T) {
 		"no headers": func() (http.Handler, error) { return extauthz.Handler(next, extauthz.Config{Port: "ask"}) },
 	} {
 		if h, err := build(); err == nil || h != nil {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("%s: got %v", name, err)
 		}
 	}
 }

@@ -57,7 +57,7 @@ func TestLineOfAHugeCertificateIsShort(t *testing.T) {
 		}
 		var got struct{ Subject, SAN string }
 		if err := json.Unmarshal([]byte(line), &got); err != nil || got.Subject != "a name of 5000 attributes" || !strings.HasSuffix(got.SAN, " more") {
-			t.Errorf("%v: %s", err, line)
+			t.Errorf("got %v, %s; want a short subject and names", err, line)
 		}
 	}
 }

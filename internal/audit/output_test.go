@@ -97,7 +97,7 @@ func TestLinesThatAFailingLogLosesAreReported(t *testing.T) {
 		}
 		first, rest, _ := strings.Cut(rest, "\n")
 		if err := json.Unmarshal([]byte(first), &note); err != nil || note.Dropped != 3 || note.Error != errNoSpace.Error() || note.Level != "ERROR" {
-			t.Errorf("%v: %s", err, first)
+			t.Errorf("got %v, %s; want an ERROR about 3 dropped lines", err, first)
 		}
 		if got := pathsOf(t, rest); strings.Join(got, " ") != "/4" {
 			t.Errorf("wrote %s", rest)

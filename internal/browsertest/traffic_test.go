@@ -53,7 +53,7 @@ func (s *site) get(path string, out any) {
 	}
 	defer res.Body.Close()
 	if err := json.NewDecoder(res.Body).Decode(out); err != nil || res.StatusCode != http.StatusOK {
-		s.Fatalf("%s: %s: %v", path, res.Status, err)
+		s.Fatalf("%s: got %s: %v", path, res.Status, err)
 	}
 }
 

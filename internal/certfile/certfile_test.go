@@ -72,7 +72,7 @@ func TestEveryFormatIsRead(t *testing.T) {
 	} {
 		entries, err := parse(row.file, files[row.file], row.p)
 		if err != nil || len(entries) != row.entries || len(entries[0].Chain) != row.chain || (entries[0].Key != nil) != row.key {
-			t.Errorf("%s: %+v, %v", row.file, entries, err)
+			t.Errorf("%s: got %+v, %v", row.file, entries, err)
 			continue
 		}
 		if row.key && (!KeyMatches(entries[0].Key, leaf.Cert) || !entries[0].Chain[0].Equal(leaf.Cert)) {
@@ -110,7 +110,7 @@ func TestBadFilesAreRejectedWithAHint(t *testing.T) {
 		entries, err := parse("file", row.data, row.p)
 		all := configerror.All(err)
 		if len(entries) > 0 || len(all) != 1 || !strings.Contains(all[0].What, row.want) || all[0].Hint == "" {
-			t.Errorf("%s: %v, %v", row.name, entries, err)
+			t.Errorf("%s: got %v, %v; want %v", row.name, entries, err, row.want)
 		}
 	}
 }
@@ -126,14 +126,14 @@ func TestOnlyRegularFilesOfBoundedSizeAreRead(t *testing.T) {
 	}
 	for name, want := range map[string]string{pipe: "regular", empty: "empty", big: "larger", dir: "regular", filepath.Join(dir, "none"): "no such", "/dev/zero": "regular"} {
 		if _, err := ReadFile(name); err == nil || !strings.Contains(err.Error(), want) || configerror.All(err)[0].Hint == "" {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("%s: got %v, want %v", name, err, want)
 		}
 	}
 	if err := os.Truncate(big, maxStoreBytes+1); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := Read(big, Passwords{}); err == nil || !strings.Contains(err.Error(), "larger") {
-		t.Errorf("%v", err)
+		t.Errorf("got %v, want larger", err)
 	}
 }
 
@@ -156,7 +156,7 @@ func FuzzParse(f *testing.F) {
 		}
 		for _, m := range configerror.All(err) {
 			if m.Hint == "" || m.What == "" {
-				t.Errorf("%+v", m)
+				t.Errorf("got %+v", m)
 			}
 		}
 		if err == nil && len(entries) == 0 {

@@ -22,7 +22,7 @@ func TestConnectionsAreHandedOver(t *testing.T) {
 	handed := make(chan error, 1)
 	go func() { handed <- l.Hand(t.Context(), there) }()
 	if c, err := l.Accept(); err != nil || c != there {
-		t.Errorf("%v, %v", c, err)
+		t.Errorf("got %v, %v", c, err)
 	}
 	if err := <-handed; err != nil {
 		t.Error(err)

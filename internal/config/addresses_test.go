@@ -33,7 +33,7 @@ func TestRefusedRangeHasAHint(t *testing.T) {
 		{"gateway.acme.example/8", "is not a range of addresses", "names are not looked up, because a name that cannot be resolved would open the port: " + rangeHint},
 	} {
 		if _, what, hint := parseRange(row.text); what != row.what || hint != row.hint {
-			t.Errorf("%q: %q, %q", row.text, what, hint)
+			t.Errorf("%q: got %q, %q; want %v", row.text, what, hint, row.what)
 		}
 	}
 }
@@ -45,13 +45,13 @@ func FuzzRange(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		r, what, hint := parseRange(text)
 		if (what == "") != (hint == "") {
-			t.Errorf("%q: %q, %q", text, what, hint)
+			t.Errorf("%q: got %q, %q", text, what, hint)
 		}
 		if what != "" {
 			return
 		}
 		if again, err := netip.ParsePrefix(text); err != nil || again != r || r != r.Masked() || r.Addr().Is4In6() || r.Addr().Zone() != "" {
-			t.Errorf("%q: %v", text, r)
+			t.Errorf("%q: got %v", text, r)
 		}
 	})
 }

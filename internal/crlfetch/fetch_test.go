@@ -37,7 +37,7 @@ func TestFetched(t *testing.T) {
 	w.fetched(t)
 	w.holds(t, third)
 	if info, err := os.Stat(w.source.File); err != nil || info.Mode().Perm() != 0o644 {
-		t.Errorf("%v, %v", info.Mode(), err)
+		t.Errorf("got %v, %v", info.Mode(), err)
 	}
 }
 
@@ -338,13 +338,13 @@ func TestCheck(t *testing.T) {
 	} {
 		s := crlfetch.Source{URL: text, File: filepath.Join(t.TempDir(), "x")}
 		if err := s.CheckURL(); (err == nil) != ok {
-			t.Errorf("%q: %v", text, err)
+			t.Errorf("%q: got %v", text, err)
 		}
 		if ok {
 			continue
 		}
 		if err := new(crlfetch.Fetcher).Fetch(t.Context(), s); err == nil || !strings.Contains(err.Error(), "cannot be fetched") {
-			t.Errorf("%q: %v", text, err)
+			t.Errorf("%q: got %v, want cannot be fetched", text, err)
 		}
 	}
 }

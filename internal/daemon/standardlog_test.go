@@ -18,12 +18,12 @@ func TestStandardLogHasNoBytesOfAnAnswer(t *testing.T) {
 	for range 3 {
 		line := "Unsolicited response received on idle HTTP channel starting with \"HTTP/1.1 200 OK\\r\\n\\r\\nsecret\"; err=<nil>\n"
 		if n, err := s.Write([]byte(line)); n != len(line) || err != nil {
-			t.Errorf("%d %v", n, err)
+			t.Errorf("got %d %v", n, err)
 		}
 	}
 	var got struct{ Level, Msg, Error string }
 	if err := json.Unmarshal(out.Bytes(), &got); err != nil || got.Level != "WARN" || got.Msg != "net/http" || got.Error != "Unsolicited response received on idle HTTP channel" {
-		t.Errorf("%+v %v: %s", got, err, out.String())
+		t.Errorf("got %+v, %v: %s; want the line of net/http as a WARN", got, err, out.String())
 	}
 	if strings.Contains(out.String(), "secret") {
 		t.Error(out.String())

@@ -110,7 +110,7 @@ func TestNamesAreComparedByRFC5280(t *testing.T) {
 func TestCanonicalOfEmptyAndMalformedNames(t *testing.T) {
 	t.Parallel()
 	if got := dn.Canonical(name()); got != "" {
-		t.Errorf("%x", got)
+		t.Errorf("got %x", got)
 	}
 	good := name([]attribute{{3, der.UTF8String, "a"}})
 	for text, raw := range map[string][]byte{
@@ -131,7 +131,7 @@ func TestCanonicalOfEmptyAndMalformedNames(t *testing.T) {
 		return true
 	})
 	if !slices.Equal(rdns, []int{0, 0, 1}) {
-		t.Errorf("%v", rdns)
+		t.Errorf("got %v", rdns)
 	}
 }
 

@@ -40,7 +40,7 @@ func subjectOf(t *testing.T, file string) dn.Name {
 	}
 	block, _ := pem.Decode(data)
 	if block == nil {
-		t.Fatalf("%s", data)
+		t.Fatalf("got %s", data)
 	}
 	c, err := x509.ParseCertificate(block.Bytes)
 	if err != nil {
@@ -161,7 +161,7 @@ func TestUnknownAttributeNameIsAnsweredWithItsOID(t *testing.T) {
 	}
 	for _, name := range []string{"XX", "OID.", "OID.x", "OID.2.5.4.03", "\u212aeyword", "\u017fn"} {
 		if _, err := dn.Parse(name + "=b"); err == nil || strings.Contains(err.Error(), "write its OID:") {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("%s: got %v", name, err)
 		}
 	}
 }
@@ -175,7 +175,7 @@ func TestAttributeNamesAreReadBack(t *testing.T) {
 			t.Fatal(err)
 		}
 		if back, err := dn.Parse(n.String()); err != nil || back != n {
-			t.Errorf("%s: %s, %v", text, n, err)
+			t.Errorf("%s: got %s, %v", text, n, err)
 		}
 	}
 }

@@ -136,7 +136,7 @@ func TestParseReadsRFC4514TextAndStringWritesIt(t *testing.T) {
 		case want == "" && err == nil:
 			t.Errorf("%q: read as %q, want an error", text, name)
 		case want != "" && err != nil:
-			t.Errorf("%q: %v", text, err)
+			t.Errorf("%q: got %v", text, err)
 		case want != "" && name.String() != want:
 			t.Errorf("%q: %q, want %q", text, name, want)
 		}
@@ -170,11 +170,11 @@ func TestNamesDifferByTheStructureOfTheirRDNs(t *testing.T) {
 		t.Errorf("%q, want %q", got, want)
 	}
 	if read, err := dn.Parse(three.String()); err != nil || read != three || dn.FromKey(three.Key()) != three {
-		t.Errorf("%q, %v", read, err)
+		t.Errorf("got %q, %v", read, err)
 	}
 	rdns := three.RDNs()
 	if len(rdns) != 2 || len(rdns[0]) != 1 || len(rdns[1]) != 3 || rdns[1][2].String() != "OU=c" {
-		t.Errorf("%v", rdns)
+		t.Errorf("got %v, want two RDNs, the second with three attributes", rdns)
 	}
 }
 
@@ -308,7 +308,7 @@ func TestMalformedDERIsRejected(t *testing.T) {
 		"second of set":  wrap(0x30, wrap(0x31, slices.Concat(good[4:], []byte{0x30, 0})...)...),
 	} {
 		if got, err := dn.FromDER(raw); err == nil {
-			t.Errorf("%s: %q", text, got)
+			t.Errorf("%s: got %q, want an error", text, got)
 		}
 	}
 	if got, err := dn.FromDER(pair(6, 10, 42, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f, 12, 1, 'a')); err != nil || got.String() != "1.2.9223372036854775807=#0c0161" {

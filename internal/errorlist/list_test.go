@@ -30,7 +30,7 @@ func TestListOrdersAndJoins(t *testing.T) {
 		t.Errorf("%v, want %s", got, want)
 	}
 	if m, ok := errors.AsType[*configerror.Error](l.Err()); !ok || m.What != "0a" {
-		t.Errorf("%v", m)
+		t.Errorf("got %v, want 0a", m)
 	}
 }
 

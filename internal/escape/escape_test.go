@@ -44,10 +44,10 @@ func FuzzPrintable(f *testing.F) {
 		}
 		out := escape.Printable(s, limit)
 		if !utf8.ValidString(out) || strings.ContainsFunc(out, func(c rune) bool { return !unicode.IsPrint(c) }) || limit > 0 && len(out) > limit+len("…") {
-			t.Errorf("%q, %d: %q", s, limit, out)
+			t.Errorf("%q, %d: got %q", s, limit, out)
 		}
 		if quoted := escape.Quote(s, max(limit, 1)); strings.ContainsFunc(strings.TrimSuffix(quoted, "…"), func(c rune) bool { return c < ' ' || c > '~' }) {
-			t.Errorf("%q: %s", s, quoted)
+			t.Errorf("%q: got %s", s, quoted)
 		}
 	})
 }

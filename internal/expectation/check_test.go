@@ -45,7 +45,7 @@ func TestRowsThatNoRequestCanMatchAreErrors(t *testing.T) {
 		all := configerror.All(Check("t", rows, s))
 		switch {
 		case row.what == "" && len(all) > 0:
-			t.Errorf("%s: %v", row.text, all[0])
+			t.Errorf("%s: got %v", row.text, all[0])
 		case row.what == "":
 		case len(all) != 1 || all[0].Line != 2 || !strings.Contains(all[0].What, row.what) || !strings.Contains(all[0].Hint, row.hint):
 			t.Errorf("%s: %v, want %q, hint %q", row.text, all, row.what, row.hint)

@@ -11,16 +11,16 @@ func TestRowsAreParsedWithTheirLines(t *testing.T) {
 	t.Parallel()
 	rows, err := Parse("t", []byte("# c\n\nalice p GET /x allow\r\n\t bob  *  POST  \"/a b\"   no-rule  \n"))
 	if err != nil || len(rows) != 2 || rows[0] != (Row{3, "alice", "p", "GET", "/x", "allow"}) || rows[1] != (Row{4, "bob", "*", "POST", "/a b", "no-rule"}) {
-		t.Errorf("%+v, %v", rows, err)
+		t.Errorf("got %+v, %v", rows, err)
 	}
 	_, err = Parse("t", []byte("a b c d\na b c d e\na b c \"d allow\na b c \"d\"x allow\na b c d allow # why\n"))
 	all := configerror.All(err)
 	if len(all) != 5 {
-		t.Fatalf("%v", err)
+		t.Fatalf("got %v", err)
 	}
 	for i, m := range all {
 		if m.Line != i+1 || m.Hint == "" {
-			t.Errorf("%+v", m)
+			t.Errorf("got %+v", m)
 		}
 	}
 	for _, text := range []string{"", "# nothing\n", "\xff\xfe\n", "a\x00b c d e f\n"} {
@@ -61,12 +61,12 @@ func FuzzParse(f *testing.F) {
 		lines := strings.Count(text, "\n") + 1
 		for _, r := range rows {
 			if r.Line < 1 || r.Line > lines || r.Want == "" {
-				t.Errorf("%+v", r)
+				t.Errorf("got %+v", r)
 			}
 		}
 		for _, m := range append(configerror.All(err), configerror.All(Check("t", rows, Site{Ports: []string{"p"}}))...) {
 			if m.Hint == "" {
-				t.Errorf("%+v", m)
+				t.Errorf("got %+v", m)
 			}
 		}
 	})

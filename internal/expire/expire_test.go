@@ -18,11 +18,11 @@ func TestCacheIsBounded(t *testing.T) {
 			t.Fatalf("%d values after %d", n, i)
 		}
 		if v, ok := c.Get(fmt.Sprint(i)); !ok || v != i {
-			t.Fatalf("%d: %v, %v", i, v, ok)
+			t.Fatalf("%d: got %v, %v", i, v, ok)
 		}
 	}
 	if v, ok := c.Get("never"); ok || v != 0 {
-		t.Errorf("%v, %v", v, ok)
+		t.Errorf("got %v, %v", v, ok)
 	}
 }
 
@@ -60,7 +60,7 @@ func TestCacheIsBoundedInBytes(t *testing.T) {
 			t.Fatalf("%d bytes after %d", n, i)
 		}
 		if v, ok := c.Get(fmt.Sprint(i % 7)); !ok || v != i {
-			t.Fatalf("%d: %v, %v", i, v, ok)
+			t.Fatalf("%d: got %v, %v", i, v, ok)
 		}
 	}
 	c.PutSized("0", 1, 101)

@@ -295,7 +295,7 @@ func wantConverted(t *testing.T, dir, name string, want fileform.Want, err error
 	sh(t, dir, command)
 	made, err := filepath.Glob(strings.TrimSuffix(name, ".x") + ".new.*")
 	if err != nil || len(made) != 1 {
-		t.Fatalf("%q, %v", made, err)
+		t.Fatalf("got %q, %v", made, err)
 	}
 	if got, err := load(made[0], want); got != count || err != nil {
 		text, _ := os.ReadFile(made[0])
@@ -319,7 +319,7 @@ func TestKeysOfOpenSSHAreConverted(t *testing.T) {
 		wantConverted(t, dir, name, fileform.Key, err, "OpenSSH", 1)
 		public, _ := os.ReadFile(name + ".pub")
 		if e := fileform.Explain(name, public, fileform.Key); e == nil || !strings.Contains(e.What, "OpenSSH") {
-			t.Errorf("%s: %v", kind, e)
+			t.Errorf("%s: got %v, want OpenSSH", kind, e)
 		}
 		if kind != "ed25519" {
 			continue
@@ -414,7 +414,7 @@ func FuzzExplain(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte, want uint8) {
 		w := fileform.Want(want % 6)
 		if e := fileform.Explain("file", data, w); e != nil && (e.What == "" || e.Hint == "" || e.File != "file") {
-			t.Errorf("%+v", e)
+			t.Errorf("got %+v, want an error of the file with a hint", e)
 		}
 	})
 }

@@ -363,7 +363,7 @@ func TestDataThatIsNotOfTheDigestIsReported(t *testing.T) {
 	_, _ = f.Digest("file")
 	d.put("file", "22\n")
 	if data, err := f.Get("file"); string(data) != "22\n" || err != nil {
-		t.Errorf("%q, %v", data, err)
+		t.Errorf("got %q, %v", data, err)
 	}
 	if data, _ := f.Get("file"); string(data) != "22\n" || !f.Changed() {
 		t.Errorf("%q, or the reading is valid", data)
@@ -388,7 +388,7 @@ func TestNextThatReadsAll(t *testing.T) {
 		t.Error("the stamp shows the change: the test shows nothing")
 	}
 	if data, err := f.Next(true).Get("file"); string(data) != "2\n" || err != nil {
-		t.Errorf("%q, %v", data, err)
+		t.Errorf("got %q, %v", data, err)
 	}
 }
 

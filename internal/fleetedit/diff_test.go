@@ -73,7 +73,7 @@ func TestDiffParsesNoMoreThanItsLimit(t *testing.T) {
 		diff, err := Diff(t.Context(), nil, g, Limits{Read: 2 * size, Parse: 100_000})
 		runtime.ReadMemStats(&after)
 		if err != nil || len(diff) != 2 || diff[0].LeftOut != tooMuch || len(diff[1].Items) != 1 {
-			t.Errorf("%s: %+v, %v", name, diff, err)
+			t.Errorf("%s: got %+v, %v", name, diff, err)
 		}
 		if used := after.TotalAlloc - before.TotalAlloc; used > 100<<20 {
 			t.Errorf("%s: %d MiB were used", name, used>>20)
@@ -174,7 +174,7 @@ func TestDiffSaysWhatItCannotCompare(t *testing.T) {
 	for name, text := range map[string]string{"users.yaml": "mappings: *m\n", "users.jsonl": "{\n", "notes.txt": "one\n", "ca.pem": "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"} {
 		diff, err := Diff(t.Context(), nil, generation(t, map[string]string{name: text}), Limits{1 << 20, 1 << 20})
 		if err != nil || len(diff) != 1 || !strings.HasPrefix(diff[0].LeftOut, "not compared: ") {
-			t.Errorf("%s: %+v, %v", name, diff, err)
+			t.Errorf("%s: got %+v, %v; want one file that is not compared", name, diff, err)
 		}
 	}
 }
@@ -199,6 +199,6 @@ func TestDiffTellsCRLsApart(t *testing.T) {
 		return string(pem.EncodeToMemory(&pem.Block{Type: "X509 CRL", Bytes: der}))
 	}
 	if items, leftOut := diffFiles("ca.crl", []byte(list(1)), []byte(list(2)), &Limits{Parse: 1 << 20}); len(items) != 1 || leftOut != "" {
-		t.Errorf("%q %s", items, leftOut)
+		t.Errorf("got %q %s", items, leftOut)
 	}
 }

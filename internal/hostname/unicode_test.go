@@ -38,7 +38,7 @@ func TestNamesInOtherLettersHaveAnASCIIForm(t *testing.T) {
 		"bücher..example", "bücher/x", "\xff.example", "bücher.1", "ŉ.example", "ı\u0307.example", strings.Repeat("ü", 64) + ".example", strings.Repeat("ü", 60) + "abcdefghij.example",
 	} {
 		if got := hostname.ToASCII(name); got != "" || hostname.HintFor(name) != hostname.Hint {
-			t.Errorf("%q: %q", name, got)
+			t.Errorf("%q: got %q", name, got)
 		}
 	}
 }
@@ -49,7 +49,7 @@ func FuzzToASCII(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, s string) {
 		if got := hostname.ToASCII(s); got != "" && (!hostname.Valid(got) || !strings.Contains(got, "xn--")) {
-			t.Errorf("%q: %q", s, got)
+			t.Errorf("%q: got %q, want a valid name in its xn-- form", s, got)
 		}
 	})
 }

@@ -46,7 +46,7 @@ func TestSubjectsAreWrittenAsOpenSSLDoes(t *testing.T) {
 		if got, err := importer.ParseOpenSSL(text, true); err == nil && got != want {
 			t.Errorf("%s: %v, want %v", text, got, want)
 		} else if err != nil && len(want.RDNs()) == strings.Count(slash, "/") {
-			t.Errorf("%s: %v", text, err)
+			t.Errorf("%s: got %v", text, err)
 		}
 		if got, err := importer.ParseSlash(slash, true, false); err == nil && got != want && len(want.RDNs()) == strings.Count(slash, "/") {
 			t.Errorf("%s: %v, want %v", slash, got, want)
@@ -61,26 +61,26 @@ func TestSubjectsThatAreNotReadFromTexts(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{"", "alice", "CN=alice, O=Acme", "CN = alice", "E=a@b", "OID.2.5.4.3=alice", "CN=alice+OU=Staff,O=Acme", `CN=\61lice`, "CN=#0c0161", "2.5.4.3=x", "CN=a/b=c;d"} {
 		if name, err := importer.ParseOpenSSL(text, true); err == nil {
-			t.Errorf("%q: %v", text, name)
+			t.Errorf("%q: got %v, want an error", text, name)
 		}
 	}
 	for _, text := range []string{"", "/", "CN=alice", "/alice", "/O=Acme/Sub/CN=alice", "/O=Acme/X=1", "/CN=", "/CN= a", `/CN=\xZZ`, `/CN=\x`, "/E=a@b", "/O=Acme//CN=alice"} {
 		if name, err := importer.ParseSlash(text, true, false); err == nil {
-			t.Errorf("%q: %v", text, name)
+			t.Errorf("%q: got %v, want an error", text, name)
 		}
 	}
 	for text, want := range map[string]string{
 		`CN=partner\, Inc.,O=Partner`: `CN=partner\, Inc.,O=Partner`, `cn=J\C3\BCrgen,o=Acme`: "CN=Jürgen,O=Acme", "emailaddress=a@b.example,CN=a=b": "emailAddress=a@b.example,CN=a=b",
 	} {
 		if name, err := importer.ParseOpenSSL(text, true); err != nil || name.String() != want {
-			t.Errorf("%q: %v, %v", text, name, err)
+			t.Errorf("%q: got %v, %v; want %v", text, name, err, want)
 		}
 	}
 	for text, want := range map[string]string{
 		"/O=Acme/OU=Staff/CN=alice": "CN=alice,OU=Staff,O=Acme", `/O=A, B+C/CN=J\xC3\xBCrgen`: `CN=Jürgen,O=A\, B\+C`, "/DC=example/UID=a=b": "UID=a=b,DC=example",
 	} {
 		if name, err := importer.ParseSlash(text, true, false); err != nil || name.String() != want {
-			t.Errorf("%q: %v, %v", text, name, err)
+			t.Errorf("%q: got %v, %v; want %v", text, name, err, want)
 		}
 	}
 }
@@ -100,7 +100,7 @@ func FuzzSubjects(f *testing.F) {
 				continue
 			}
 			if again, err := dn.Parse(name.String()); err != nil || again != name {
-				t.Errorf("%q: %v, %v", text, name, err)
+				t.Errorf("%q: got %v, %v", text, name, err)
 			}
 		}
 	})

@@ -140,7 +140,7 @@ func TestCertificatesInTexts(t *testing.T) {
 		"-----BEGIN CERTIFICATE----- MII -----END CERTIFICATE-----": "not a certificate", "0x3003": "", strings.Repeat("A", 2<<20): "more than 1 MiB",
 	} {
 		if _, err := importer.ParseLeaf(text); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%.20q: %v", text, err)
+			t.Errorf("%.20q: got %v, want %v", text, err, want)
 		}
 	}
 }

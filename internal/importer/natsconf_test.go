@@ -156,7 +156,7 @@ func TestManyUsersAreComparedOnce(t *testing.T) {
 		return natsconf.Read(in, names[0], natsconf.Options{ShortNames: true})
 	}, "t.conf")
 	if !strings.Contains(got, "| alice.pem | alice | alice |") {
-		t.Errorf("%.2000s", got)
+		t.Errorf("got %.2000s, want a row about alice.pem", got)
 	}
 }
 

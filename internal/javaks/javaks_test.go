@@ -52,15 +52,15 @@ func TestJKSEntries(t *testing.T) {
 		t.Fatal(entries, err)
 	}
 	if e := entries[0]; e.Alias != "A" || !e.HasKey || !certchain.IsKeyOf(e.Key, alice.Cert) || len(e.Chain) != 2 || e.Err != nil || e.KeyErr != nil {
-		t.Errorf("%+v", e)
+		t.Errorf("got %+v, want entry A with its key and two certificates", e)
 	}
 	if e := entries[1]; e.Alias != "root" || e.HasKey || e.Key != nil || len(e.Chain) != 1 || e.Err != nil {
-		t.Errorf("%+v", e)
+		t.Errorf("got %+v, want entry root with one certificate", e)
 	}
 	// A key with another password leaves the certificates readable.
 	entries, err = ReadJKS(jks(t, alice, "another", 1), password, password)
 	if err != nil || !errors.Is(entries[0].KeyErr, ErrKeyPassword) || entries[0].Key != nil || len(entries[0].Chain) != 1 {
-		t.Errorf("%+v, %v", entries, err)
+		t.Errorf("got %+v, %v", entries, err)
 	}
 }
 

@@ -37,7 +37,7 @@ func TestAKeyThatCannotBeUsedIsExplained(t *testing.T) {
 		pair, mismatch, err := Read(" of port p", "cert.pem", "key.pem", row.cert, row.key)
 		if row.what == "" {
 			if err != nil || pair.PrivateKey == nil {
-				t.Errorf("%s: %v", row.name, err)
+				t.Errorf("%s: got %v", row.name, err)
 			}
 			continue
 		}

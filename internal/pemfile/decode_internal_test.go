@@ -35,7 +35,7 @@ func TestPartsTakePlainBlocksOnly(t *testing.T) {
 	} {
 		text := "-----BEGIN X-----\n" + body + "-----END X-----"
 		if got := decodeParts([]byte(text), 256); got != nil {
-			t.Errorf("%s: %v", name, got)
+			t.Errorf("%s: got %v", name, got)
 		}
 	}
 }

@@ -83,7 +83,7 @@ func TestErrorsOfBlocksHavePositions(t *testing.T) {
 			lines = append(lines, e.Line)
 		}
 		if !slices.Equal(lines, []int{1, 4}) {
-			t.Errorf("%s: %v", name, lines)
+			t.Errorf("%s: got %v", name, lines)
 		}
 	}
 }
@@ -103,7 +103,7 @@ func TestLongFilesTakeLinearTime(t *testing.T) {
 		_ = pemfile.EachOnly("file", data, "CERTIFICATE", func(pemfile.Block) error { return nil })
 	}
 	if d := time.Since(start); d > 10*time.Second {
-		t.Errorf("%v", d)
+		t.Errorf("got %v", d)
 	}
 }
 

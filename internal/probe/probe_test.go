@@ -90,7 +90,7 @@ func TestRefusingSideIsReported(t *testing.T) {
 				t.Errorf("%s, %s: %q at %s, %q, requested %t: %v", row.name, tls.VersionName(version), r.RefusedBy, r.Stage, r.Reason, r.Requested, r.Err)
 			}
 			if (r.Err == nil) != (row.side == probe.NoSide || r.Stage == probe.Answered) {
-				t.Errorf("%s: %v", row.name, r.Err)
+				t.Errorf("%s: got %v", row.name, r.Err)
 			}
 		}
 	}
@@ -103,7 +103,7 @@ func TestUntrustedServerIsInspectedOnRequest(t *testing.T) {
 	addr := server(t, ca, func(c *tls.Config) { c.ClientAuth, c.ClientCAs = tls.RequestClientCert, clients.Pool() }, func(http.ResponseWriter, *http.Request) {})
 	r := probe.Run(t.Context(), probe.Config{Addr: addr, Roots: clients.Pool(), IgnoreUntrusted: true, Method: "GET", Path: "/"})
 	if r.UntrustedErr == nil || r.Stage != probe.Answered || len(r.Chain) == 0 || len(r.Authorities) != 1 || string(r.Authorities[0]) != string(clients.Cert.RawSubject) {
-		t.Errorf("%+v", r)
+		t.Errorf("got %+v", r)
 	}
 }
 
@@ -138,7 +138,7 @@ func TestServerWithoutTLSEndsTheProbe(t *testing.T) {
 		}()
 		r := probe.Run(t.Context(), probe.Config{Addr: l.Addr().String(), Method: "GET", Path: "/"})
 		if r.RefusedBy != probe.Network || r.Stage != row.stage || r.PlainHTTP != row.plain || r.Err == nil {
-			t.Errorf("%s: %+v", row.name, r)
+			t.Errorf("%s: got %+v", row.name, r)
 		}
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0") // the kernel accepts, and no answer comes
@@ -164,6 +164,6 @@ func TestEndlessAnswerIsTruncated(t *testing.T) {
 	})
 	r := probe.Run(t.Context(), probe.Config{Addr: addr, Roots: ca.Pool(), Method: "GET", Path: "/"})
 	if r.Answer == nil || len(r.Answer.Body) > 1<<17 {
-		t.Errorf("%+v", r)
+		t.Errorf("got %+v", r)
 	}
 }

@@ -90,7 +90,7 @@ func TestErrorsOfCallsHaveTheCodeOfTheStatus(t *testing.T) {
 		d.Write(w, call("application/grpc", nil))
 		const message = "Gr%C3%B6%C3%9Fe 100%25 (denied, reference 1f)%0Aa%0Ab"
 		if h := w.Header(); h.Get("Grpc-Status") != row.number || h.Get("Grpc-Message") != message || w.Body.Len() != 0 {
-			t.Errorf("%d: %v %q", row.status, h, w.Body)
+			t.Errorf("%d: got %v %q", row.status, h, w.Body)
 		}
 
 		want := `{"code":"` + row.name + `","message":"Größe 100% (denied, reference 1f)\na\nb"}`
@@ -116,7 +116,7 @@ func TestErrorsOfCallsForFailures(t *testing.T) {
 	problem.Failure(http.StatusBadGateway).Write(w, call("application/connect+proto", nil))
 	var end struct{ Error map[string]string }
 	if err := json.Unmarshal(w.Body.Bytes()[5:], &end); err != nil || end.Error["message"] != "Bad Gateway" || len(end.Error) != 2 {
-		t.Errorf("%v %v", end, err)
+		t.Errorf("got %v %v, want Bad Gateway", end, err)
 	}
 }
 
@@ -130,7 +130,7 @@ func FuzzOnlyCallsGet200(f *testing.F) {
 		switch got := w.Header().Get("Content-Type"); {
 		case w.Code == 403:
 		case method != "POST", !strings.HasPrefix(got, "application/grpc") && !strings.HasPrefix(got, "application/connect+"):
-			t.Errorf("%s %q: %d %q", method, contentType, w.Code, got)
+			t.Errorf("%s %q: got %d %q, want the protocol of the request", method, contentType, w.Code, got)
 		case strings.ContainsAny(got, "\r\n <\""):
 			t.Errorf("Content-Type %q", got)
 		}

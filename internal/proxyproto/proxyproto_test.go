@@ -90,7 +90,7 @@ func TestHeadersAreReadExactly(t *testing.T) {
 			got, err := Read(r)
 			if isWrong {
 				if _, ok := errors.AsType[FormatError](err); !ok || !strings.Contains(err.Error(), wrong) || got.IsValid() {
-					t.Errorf("%s: %v, %v", row.name, got, err)
+					t.Errorf("%s: got %v, %v; want %v", row.name, got, err, wrong)
 				}
 				continue
 			}
@@ -136,7 +136,7 @@ func FuzzRead(f *testing.F) {
 		}
 		header := data[:taken]
 		if got.IsValid() && (got.Addr().Is4In6() || got.Addr().Zone() != "") {
-			t.Fatalf("%v", got)
+			t.Fatalf("got %v", got)
 		}
 		if bytes.HasPrefix(header, []byte(signature)) {
 			if length := int(header[14])<<8 | int(header[15]); taken != fixed2+length {
@@ -145,12 +145,12 @@ func FuzzRead(f *testing.F) {
 			return
 		}
 		if !bytes.HasSuffix(header, []byte("\r\n")) || bytes.Count(header, []byte("\r\n")) != 1 {
-			t.Fatalf("%q", header)
+			t.Fatalf("got %q", header)
 		}
 		if got.IsValid() {
 			fields := strings.Fields(string(header))
 			if a, err := netip.ParseAddr(fields[2]); err != nil || a.Unmap() != got.Addr() || fmt.Sprint(got.Port()) != fields[4] {
-				t.Fatalf("%q: %v", header, got)
+				t.Fatalf("%q: got %v", header, got)
 			}
 		}
 	})

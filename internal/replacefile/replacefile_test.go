@@ -80,7 +80,7 @@ func TestLinkedFileIsReplacedAndTheLinkStays(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got, err := os.ReadFile(target); err != nil || string(got) != "new" {
-		t.Errorf("%q, %v", got, err)
+		t.Errorf("got %q, %v; want new", got, err)
 	}
 	if info, err := os.Lstat(link); err != nil || info.Mode()&os.ModeSymlink == 0 {
 		t.Errorf("the link was replaced: %v", err)
@@ -99,14 +99,14 @@ func TestCheckLeavesTheOldContent(t *testing.T) {
 			}
 		}
 		if err := replacefile.Write(name, []byte("new"), replacefile.Options{Check: func() error { return no }}); !errors.Is(err, no) {
-			t.Errorf("%v", err)
+			t.Errorf("got %v, want %v", err, no)
 		}
 		if got, _ := os.ReadFile(name); string(got) != content {
 			t.Errorf("%q is left, want %q", got, content)
 		}
 	}
 	if info, err := os.Stat(name); err != nil || info.Mode().Perm() != 0o640 {
-		t.Errorf("%v, %v", info.Mode(), err)
+		t.Errorf("got %v, %v", info.Mode(), err)
 	}
 	if left, _ := os.ReadDir(dir); len(left) != 1 {
 		t.Errorf("left behind: %v", left)

@@ -15,7 +15,7 @@ func FuzzOtherName(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, content string) {
 		if kind, value := readOtherName(content); kind == "" || len(value) > len(content)+1000 && !strings.HasPrefix(value, "#") {
-			t.Errorf("%q: %q %q", content, kind, value)
+			t.Errorf("%q: got %q %q, want a short value", content, kind, value)
 		}
 		if readOID(content) == "" {
 			t.Errorf("%q: no text", content)

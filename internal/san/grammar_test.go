@@ -46,7 +46,7 @@ func TestDNSNamesAreWholeNames(t *testing.T) {
 	longest := strings.Repeat(label+".", 3) + strings.Repeat("a", 61)
 	for _, name := range []string{"a", "Z", "0", "9", "a.b", "A-b_c.example", "xn--hst-sna.corp", "1.2", label, label + ".b", longest} {
 		if err := san.CheckDNS(name); err != nil || !san.IsDNS([]byte(name)) {
-			t.Errorf("%q: %v", name, err)
+			t.Errorf("%q: got %v", name, err)
 		}
 	}
 	for _, name := range []string{
@@ -92,11 +92,11 @@ func TestSoleURI(t *testing.T) {
 		return &x509.Certificate{Extensions: []pkix.Extension{extension(all)}}
 	}
 	if uri, err := san.SoleURI(cert("x:a")); err != nil || string(uri) != "x:a" {
-		t.Errorf("%q, %v", uri, err)
+		t.Errorf("got %q, %v; want x:a", uri, err)
 	}
 	for want, values := range map[error][]string{san.ErrNoURI: nil, san.ErrManyURIs: {"x:a", "x:a"}} {
 		if uri, err := san.SoleURI(cert(values...)); !errors.Is(err, want) || uri != nil {
-			t.Errorf("%q: %q, %v", values, uri, err)
+			t.Errorf("%q: got %q, %v; want %v", values, uri, err, want)
 		}
 	}
 }

@@ -52,9 +52,9 @@ func TestNamesOfADamagedExtensionDoNotCount(t *testing.T) {
 	}
 	c := &x509.Certificate{Extensions: []pkix.Extension{extension(good)}}
 	if uri, email := san.Values(c, san.URI), san.Values(c, san.Email); !slices.Equal(uri, []string{"spiffe://acme/%61"}) || !slices.Equal(email, []string{"a@acme.example"}) {
-		t.Errorf("%q, %q", uri, email)
+		t.Errorf("got %q, %q", uri, email)
 	}
 	if got := san.Names(c); len(got) != 4 || got[0] != (san.Name{Tag: san.DNS, Value: "A.example"}) || got[3].Value != "b.example" {
-		t.Errorf("%v", got)
+		t.Errorf("got %v, want four names", got)
 	}
 }

@@ -54,7 +54,7 @@ func TestDifferenceIsReported(t *testing.T) {
 	select {
 	case d := <-reported:
 		if !d.Casbin || d.Engine.Allowed || d.Request.User != "alice" {
-			t.Errorf("%+v", d)
+			t.Errorf("got %+v, want alice", d)
 		}
 	case <-time.After(testkit.Patience):
 		t.Error("nothing reported")

@@ -17,6 +17,6 @@ func TestAChainEndsWithItsIntermediate(t *testing.T) {
 	pair := sub.Server().TLS()
 	pair.Leaf, _ = x509.ParseCertificate(pair.Certificate[0])
 	if what, first := chainEnd("p", &pair); !strings.Contains(what, `intermediate certificate "CN=Sub"`) || !first.NotAfter.Equal(end) || !ChainNotAfter(&pair).Equal(end) {
-		t.Errorf("%s: %s", what, first.NotAfter)
+		t.Errorf("%s: got %s", what, first.NotAfter)
 	}
 }

@@ -67,7 +67,7 @@ func TestSocketIsForItsOwnerOnly(t *testing.T) {
 			t.Fatal(err)
 		}
 		if info, err := os.Lstat(path); err != nil || info.Mode() != fs.ModeSocket|0o600 {
-			t.Errorf("%v %v", info, err)
+			t.Errorf("got %v %v", info, err)
 		}
 		s.Close()
 	}
@@ -107,13 +107,13 @@ func TestOnlyTheSocketOfADeadServerIsReplaced(t *testing.T) {
 				}
 				defer s.Close()
 				if r, err := Read(path); err != nil || r.Generation != 8 {
-					t.Errorf("%+v, %v", r, err)
+					t.Errorf("got %+v, %v", r, err)
 				}
 				return
 			}
 			all := configerror.All(err)
 			if len(all) != 1 || all[0].File != path || !strings.Contains(all[0].What, row.want) || all[0].Hint == "" {
-				t.Errorf("%v", err)
+				t.Errorf("got %v, want %v", err, row.want)
 			}
 			if after, _ := os.Lstat(path); before != nil && !os.SameFile(before, after) {
 				t.Error("the file was replaced")
@@ -168,7 +168,7 @@ func TestCloseRemovesItsOwnSocketOnly(t *testing.T) {
 	listen(t, path, func() *Report { return &Report{Generation: 9} })
 	first.Close()
 	if r, err := Read(path); err != nil || r.Generation != 9 {
-		t.Errorf("%+v, %v", r, err)
+		t.Errorf("got %+v, %v", r, err)
 	}
 }
 
@@ -186,7 +186,7 @@ func TestLockOfAStrangerIsIgnored(t *testing.T) {
 		s, err := Listen(path, report)
 		must(t, err)
 		if r, err := Read(path); err != nil || !r.Ready {
-			t.Errorf("%+v, %v", r, err)
+			t.Errorf("got %+v, %v", r, err)
 		}
 		s.Close()
 		if took := time.Since(start); took < 2*lockTimeout || took > 3*lockTimeout {
@@ -245,7 +245,7 @@ func TestPanicOfTheReportEndsOneAnswer(t *testing.T) {
 		t.Error("an answer")
 	}
 	if r, err := Read(path); err != nil || !r.Ready {
-		t.Errorf("%+v, %v", r, err)
+		t.Errorf("got %+v, %v", r, err)
 	}
 }
 
@@ -275,7 +275,7 @@ func TestSilentPeersCostNothingForEver(t *testing.T) {
 	answer, _ := io.ReadAll(c) // a reset after the document is fine
 	var r Report
 	if err := json.Unmarshal(answer, &r); err != nil || !r.Ready || r.Generation != 7 {
-		t.Errorf("%s: %v", answer, err)
+		t.Errorf("%s: got %v", answer, err)
 	}
 }
 
@@ -307,7 +307,7 @@ func TestReadSaysWhyThereIsNoStatus(t *testing.T) {
 		_, err := Read(path)
 		all := configerror.All(err)
 		if len(all) != 1 || all[0].File != path || !strings.Contains(all[0].What, row.want) || all[0].Hint == "" {
-			t.Errorf("%s: %v", row.name, err)
+			t.Errorf("%s: got %v, want %v", row.name, err, row.want)
 		}
 	}
 }

@@ -218,7 +218,7 @@ func FuzzRead(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		root, err := strictyaml.Read("f", data)
 		if (root == nil) != (err != nil) {
-			t.Errorf("%v, %v", root, err)
+			t.Errorf("got %v, %v", root, err)
 		}
 		var into map[string]any
 		_ = strictyaml.Decode("f", data, &into)
@@ -240,7 +240,7 @@ func TestMissingQuotesAreInTheHint(t *testing.T) {
 	} {
 		_, err := strictyaml.Read("f", []byte(row.before+row.value+row.after))
 		if all := configerror.All(err); len(all) != 1 || !strings.Contains(all[0].Hint, "quotes") {
-			t.Errorf("%s: %v", row.value, err)
+			t.Errorf("%s: got %v, want quotes", row.value, err)
 		}
 		if _, err := strictyaml.Read("f", []byte(row.before+`"`+row.value+`"`+row.after)); err != nil {
 			t.Errorf("%s in quotes: %v", row.value, err)

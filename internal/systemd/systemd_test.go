@@ -29,7 +29,7 @@ func TestNamesOfTheEnvironment(t *testing.T) {
 		env := map[string]string{"LISTEN_FDS": row.fds, "LISTEN_PID": row.pid, "LISTEN_FDNAMES": row.names}
 		got, why := names(func(name string) string { return env[name] }, pid)
 		if text := fmt.Sprint(got); why == "" && text != row.want || why != "" && (!strings.Contains(why, row.want) || got != nil) {
-			t.Errorf("%+v: %v, %q", row, got, why)
+			t.Errorf("%+v: got %v, %q; want %v", row, got, why, row.want)
 		}
 	}
 }
@@ -38,14 +38,14 @@ func TestFindsASocketByName(t *testing.T) {
 	t.Parallel()
 	all := []string{"internal", "public", "twice", "twice"}
 	if i, err := find(all, "public"); i != 1 || err != nil {
-		t.Errorf("%d, %v", i, err)
+		t.Errorf("got %d, %v", i, err)
 	}
 	for name, want := range map[string]string{
 		"extern": `no socket is named "extern", the names are "internal", "public", "twice": set FileDescriptorName=extern`,
 		"twice":  `more than one socket is named "twice"`,
 	} {
 		if _, err := find(all, name); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("%s: got %v, want %v", name, err, want)
 		}
 	}
 }
@@ -57,7 +57,7 @@ func TestNamesOfSockets(t *testing.T) {
 		"": false, "a:b": false, "a b": false, "ä": false, "a\n": false, strings.Repeat("x", 256): false,
 	} {
 		if IsName(text) != want {
-			t.Errorf("%q: %t", text, !want)
+			t.Errorf("%q: got %t, want %t", text, !want, want)
 		}
 	}
 }

@@ -39,6 +39,6 @@ func TestAloneReportsAFailure(t *testing.T) {
 	cmd := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$")
 	cmd.Env = append(os.Environ(), env+"=1")
 	if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), "as it should") {
-		t.Errorf("%v: %s", err, out)
+		t.Errorf("got %v, %s; want a failure", err, out)
 	}
 }

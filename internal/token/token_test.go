@@ -29,7 +29,7 @@ func keysOf(tb testing.TB, s *Signer, now time.Time) (ids []string) {
 	}
 	for _, k := range set.Keys {
 		if k.Kty != "OKP" || k.Crv != "Ed25519" || k.Alg != "EdDSA" || k.Use != "sig" || k.D != "" || len(k.X) != 43 {
-			tb.Errorf("%+v", k)
+			tb.Errorf("got %+v, want a public Ed25519 key", k)
 		}
 		ids = append(ids, k.Kid)
 	}
@@ -45,7 +45,7 @@ func TestThumbprintOfTheRFC(t *testing.T) {
 	}
 	k := newKey(ed25519.NewKeyFromSeed(seed))
 	if k.public.X != "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo" || k.public.ID != "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k" {
-		t.Errorf("%+v", k.public)
+		t.Errorf("got %+v, want the key and thumbprint of the RFC", k.public)
 	}
 }
 
@@ -83,7 +83,7 @@ print(c["sub"], c["aud"], c["groups"], c["mapping"], c["iat"], c["exp"] - c["iat
 	read.Dir = dir
 	out, err := read.CombinedOutput()
 	if want := "alice http://127.0.0.1:8080 ['Everybody', 'staff'] alice-2026 1800000000 60\n"; err != nil || string(out) != want {
-		t.Fatalf("%v: %s", err, out)
+		t.Fatalf("got %v, %s; want %s", err, out, want)
 	}
 	verify := func() error {
 		c := exec.Command(openssl, "pkeyutl", "-verify", "-rawin", "-pubin", "-keyform", "DER", "-inkey", "key.der", "-sigfile", "signature", "-in", "signed")

@@ -16,6 +16,6 @@ func TestContext(t *testing.T) {
 	}
 	c := &tunnel.Caller{Port: "tunnel"}
 	if got, ok := tunnel.FromContext(tunnel.NewContext(t.Context(), c)); !ok || got != c {
-		t.Errorf("%+v, %t", got, ok)
+		t.Errorf("got %+v, %t", got, ok)
 	}
 }

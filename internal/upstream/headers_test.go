@@ -77,7 +77,7 @@ func TestNamesThatAreNoneAreNotSent(t *testing.T) {
 	} {
 		status, got := forward(row.headers, &identity.Identity{User: row.user, Groups: row.groups}, httptest.NewRequest("GET", "/", nil))
 		if status != row.status || (got != nil) != (status == 204) {
-			t.Errorf("%s: %d %v", row.name, status, got)
+			t.Errorf("%s: got %d %v", row.name, status, got)
 		}
 	}
 	if status, got := forward(defaults, nil, httptest.NewRequest("GET", "/", nil)); status != 500 || got != nil {
@@ -102,7 +102,7 @@ func TestMisleadingHeadersAreRemoved(t *testing.T) {
 		r.Header[custom] = []string{"8"}
 		status, got := forward(defaults, &identity.Identity{User: "alice"}, r)
 		if _, reached := got[name]; status != 204 || reached || got.Get("X-Request-Id") != "7" || got[custom] == nil {
-			t.Errorf("%s: %d %v", name, status, got)
+			t.Errorf("%s: got %d %v, want 204 without the header", name, status, got)
 		}
 	}
 }
@@ -116,11 +116,11 @@ func TestOldRequests(t *testing.T) {
 	r.Header["Connection"], r.Header["Upgrade"] = []string{"Upgrade"}, []string{"websocket"}
 	r.Proto, r.ProtoMinor = "HTTP/1.0", 0
 	if status, got := forward(defaults, &identity.Identity{User: "alice"}, r); status != 204 || got["Upgrade"] != nil || got["Connection"] != nil {
-		t.Errorf("%d %v", status, got)
+		t.Errorf("got %d %v", status, got)
 	}
 	r.Host = ""
 	if status, got := forward(defaults, &identity.Identity{User: "alice"}, r); status != 400 || got != nil {
-		t.Errorf("%d %v", status, got)
+		t.Errorf("got %d %v", status, got)
 	}
 }
 
@@ -142,7 +142,7 @@ func FuzzHeaders(f *testing.F) {
 			return // refused
 		}
 		if status != 204 || !slices.Equal(got["X-Mtlsguard-User"], []string{user}) || !slices.Equal(got["X-Mtlsguard-Groups"], []string{"Everybody," + group}) {
-			t.Fatalf("%d %q", status, got)
+			t.Fatalf("got %d %q", status, got)
 		}
 		for name, values := range got {
 			ours := name == "X-Mtlsguard-User" || name == "X-Mtlsguard-Groups"

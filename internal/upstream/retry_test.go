@@ -76,7 +76,7 @@ func TestEachAttemptHasATokenOfItsOwn(t *testing.T) {
 	r.Header.Set("X-Mtlsguard-Token", "forged")
 	u.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), identitykey.Key{}, &identity.Identity{User: "alice"})))
 	if len(got) != 3 || got[0] == got[1] || got[1] == got[2] {
-		t.Errorf("%q", got)
+		t.Errorf("got %q", got)
 	}
 	for _, one := range got {
 		if strings.Count(one, ".") != 2 || strings.Contains(one, " ") {

@@ -49,7 +49,7 @@ func FuzzIsUser(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, s string) {
 		if username.IsUser(s) != username.IsUser([]byte(s)) || username.IsUser(s) && strings.ContainsAny(s, ":,{}*/ \n") {
-			t.Errorf("%q", s)
+			t.Errorf("got %q", s)
 		}
 	})
 }

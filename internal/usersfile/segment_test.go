@@ -98,7 +98,7 @@ func TestLinesCarryMappingsOver(t *testing.T) {
 	}
 	for _, text := range []string{"x", "[]", "{", `{"id": "a"} x`, `{"id"`} {
 		if lines, err := Lines("u.jsonl", []byte("\n"+text), issuer); err == nil || !strings.Contains(err.Error(), "u.jsonl:2") {
-			t.Errorf("%q: %q, %v", text, lines, err)
+			t.Errorf("%q: got %q, %v; want u.jsonl:2", text, lines, err)
 		}
 	}
 }

@@ -67,11 +67,11 @@ func TestJSONLinesAreEdited(t *testing.T) {
 	t.Parallel()
 	got, err := Add("users.jsonl", []byte(`{"id": "a"}`), bob)
 	if err != nil || string(got) != `{"id": "a"}`+"\n"+`{"id": "bob", "user": "bob", "subject": "CN=b \"o\" b,O=Acme", "issuer": "ca.pem", "ports": ["a","b c"]}`+"\n" {
-		t.Errorf("%s, %v", got, err)
+		t.Errorf("got %s, %v", got, err)
 	}
 	got, err = Remove("users.jsonl", got, "a")
 	if err != nil || strings.Contains(string(got), `"a"}`) {
-		t.Errorf("%s, %v", got, err)
+		t.Errorf("got %s, %v", got, err)
 	}
 	if _, err = Remove("users.jsonl", got, "a"); err == nil {
 		t.Error("removed twice")
@@ -96,7 +96,7 @@ func TestWriteKeepsModeAndLinkAndChecksTheOldContent(t *testing.T) {
 	data, err := os.ReadFile(real)
 	info, statErr := os.Stat(real)
 	if err != nil || statErr != nil || string(data) != "new" || info.Mode().Perm() != 0o640 {
-		t.Errorf("%s %v %v %v", data, info.Mode(), err, statErr)
+		t.Errorf("got %s, %v, %v, %v; want new with mode 640", data, info.Mode(), err, statErr)
 	}
 	if info, err := os.Lstat(link); err != nil || info.Mode()&os.ModeSymlink == 0 {
 		t.Error("the link was replaced")

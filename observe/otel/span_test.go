@@ -123,7 +123,7 @@ func TestTextFromCertificatesIsBoundedUTF8(t *testing.T) {
 	l.Request(l.Client(hostile), l.server, "internal", "/")
 	got := l.span()
 	if got["tls.client.subject"] == "" {
-		t.Fatalf("%v", got)
+		t.Fatalf("got %v", got)
 	}
 	for key, value := range got {
 		if len(value) > 300 || !utf8.ValidString(value) || strings.ContainsAny(value, "\n\u202e") {

@@ -245,7 +245,7 @@ func TestBadBoundsAreRejected(t *testing.T) {
 			got = len(strings.Split(err.Error(), "\n"))
 		}
 		if got != row.wrong {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("%s: got %v", name, err)
 		}
 	}
 }

@@ -158,7 +158,7 @@ func TestCheckQueryFindsEachError(t *testing.T) {
 		`histogram_quantile(0.9, sum by (le) (rate(mtlsguard_handshake_duration_seconds[5m])))`:        false,
 	} {
 		if wrong := checkQuery(all, query); (len(wrong) == 0) != fine {
-			t.Errorf("%s: %v", query, wrong)
+			t.Errorf("%s: got %v", query, wrong)
 		}
 	}
 }

@@ -57,7 +57,7 @@ func TestCallsThroughAGateway(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got, err := receive(stream); err != nil || got != "alice a" {
-		t.Fatalf("%q %v", got, err)
+		t.Fatalf("got %q %v, want alice a", got, err)
 	}
 	start := time.Now()
 	s.clock.Set(s.alice.Cert.NotAfter.Add(time.Minute))

@@ -108,7 +108,7 @@ func TestIdentityMetadataIsDeleted(t *testing.T) {
 	s.serve(t, s.options()...)
 	ctx := metadata.AppendToOutgoingContext(t.Context(), "x-forwarded-client-cert", "Subject=\"CN=bob\"", "x-ssl-client-cert", "x", "certainly", "kept")
 	if got, err := say(ctx, s.dial(t, s.alice), "hello"); err != nil || got != "alice hello certainly" {
-		t.Errorf("%q %v", got, err)
+		t.Errorf("got %q %v, want alice hello certainly", got, err)
 	}
 }
 
@@ -186,7 +186,7 @@ func TestStreamGoesOnWhileItsCallerMayCall(t *testing.T) {
 				t.Fatal(err)
 			}
 			if got, err := receive(stream); err != nil || got != "alice a" {
-				t.Fatalf("%q %v", got, err)
+				t.Fatalf("got %q %v, want alice a", got, err)
 			}
 			time.Sleep(400 * time.Millisecond) // longer than a round of checks, together
 		}
@@ -233,7 +233,7 @@ func TestFirstMessageHasADeadline(t *testing.T) {
 		t.Errorf("the guard has decided: %+v", o)
 	}
 	if got, err := say(t.Context(), cc, "hello"); err != nil || got != "alice hello" { // the connection stays
-		t.Errorf("%q %v", got, err)
+		t.Errorf("got %q %v, want alice hello", got, err)
 	}
 }
 
@@ -250,6 +250,6 @@ func TestPeerHasTLSInfo(t *testing.T) {
 		return handler(ctx, req)
 	}))...)
 	if _, err := say(t.Context(), s.dial(t, s.alice), "hello"); err != nil || !slices.Equal(got, []string{"tcp", "alice"}) {
-		t.Errorf("%q %v", got, err)
+		t.Errorf("got %q %v", got, err)
 	}
 }

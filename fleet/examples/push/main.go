@@ -29,18 +29,14 @@ func main() {
 	flag.Parse()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	opened, end, err := of.Open(ctx, "orders")
+	store, end, err := of.Open(ctx, "orders")
 	if err != nil {
 		log.Fatal(err)
 	}
 	defer end()
-	store, ok := opened.(source.Store)
-	switch {
-	case !ok:
-		err = errors.New("the store can only be read")
-	case flag.NArg() == 0:
+	if flag.NArg() == 0 {
 		err = report(ctx, store)
-	default:
+	} else {
 		err = push(ctx, store, flag.Arg(0), *key, source.Manifest{Fleet: "orders", Author: *author, Note: *note})
 	}
 	if err != nil {
