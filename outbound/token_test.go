@@ -1,11 +1,7 @@
 package outbound_test
 
 import (
-	"crypto"
-	"crypto/rsa"
 	"crypto/tls"
-	"errors"
-	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -13,16 +9,6 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/outbound"
 )
-
-// oldToken is a key in a token that does not know RSA-PSS.
-type oldToken struct{ crypto.Signer }
-
-func (t oldToken) Sign(r io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
-	if _, ok := opts.(*rsa.PSSOptions); ok {
-		return nil, errors.New("pkcs11: 0x70: CKR_MECHANISM_INVALID")
-	}
-	return t.Signer.Sign(r, digest, opts)
-}
 
 // The error of a token without RSA-PSS has a hint, and what the hint says works.
 func TestTokenWithoutPSSHasAHint(t *testing.T) {
@@ -41,7 +27,7 @@ func TestTokenWithoutPSSHasAHint(t *testing.T) {
 		{"as the hint says", tls.VersionTLS12, pkcs1, true},
 	} {
 		w := newFixture(t)
-		pair := clientCA.LeafWithKey("alice", oldToken{key}).TLS()
+		pair := clientCA.LeafWithKey("alice", testkit.OldToken{Signer: key}).TLS()
 		pair.SupportedSignatureAlgorithms = row.schemes
 		credential, err := outbound.NewCredential("alice", pair)
 		if err != nil {

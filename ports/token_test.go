@@ -1,12 +1,8 @@
 package ports_test
 
 import (
-	"crypto"
-	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
-	"io"
 	"strings"
 	"testing"
 
@@ -15,21 +11,11 @@ import (
 	"github.com/mtlsguard/mtlsguard/ports"
 )
 
-// oldToken is a key in a token that does not know RSA-PSS.
-type oldToken struct{ crypto.Signer }
-
-func (t oldToken) Sign(r io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
-	if _, ok := opts.(*rsa.PSSOptions); ok {
-		return nil, errors.New("pkcs11: 0x70: CKR_MECHANISM_INVALID")
-	}
-	return t.Signer.Sign(r, digest, opts)
-}
-
 // The error of a handshake whose token has no RSA-PSS has a hint, and what the hint says works.
 func TestTokenWithoutPSSHasAHint(t *testing.T) {
 	t.Parallel()
 	key := testkit.RSAKey(t, 2048)
-	pair := testpki.Make(serverCA, oldToken{key}, &x509.Certificate{
+	pair := testpki.Make(serverCA, testkit.OldToken{Signer: key}, &x509.Certificate{
 		DNSNames: []string{"localhost"}, KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	}).TLS()
 	old := pair

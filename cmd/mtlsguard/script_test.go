@@ -115,13 +115,5 @@ func hints(ts *testscript.TestScript, neg bool, _ []string) {
 		}
 		return
 	}
-	lines := strings.Split(strings.TrimSuffix(text, "\n"), "\n")
-	for i, line := range lines {
-		switch {
-		case strings.HasPrefix(line, "error: ") && i+1 < len(lines) && strings.HasPrefix(lines[i+1], "hint: "):
-		case strings.HasPrefix(line, "hint: ") && i > 0 && strings.HasPrefix(lines[i-1], "error: "):
-		default:
-			ts.Fatalf("line %d breaks the rules of output: %q in\n%s", i+1, line, text)
-		}
-	}
+	ts.Check(testkit.CheckHints(text))
 }
