@@ -27,7 +27,7 @@ type caller struct {
 	under   []trust.Digest
 }
 
-// reference returns the outcome of a list of mappings by the rules of design.md alone,
+// reference returns the outcome of a list of mappings by the rules of docs/configuration.md alone,
 // one mapping after another.
 func reference(mappings []certmap.Mapping, c caller, port string, now time.Time) string {
 	levels := make([][]certmap.Mapping, 8)

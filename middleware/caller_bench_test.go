@@ -18,9 +18,9 @@ func (c *callerConn) Caller() *connstate.Caller { return c.caller.Load() }
 
 func (c *callerConn) SetCaller(caller *connstate.Caller) { c.caller.Store(caller) }
 
-// BenchmarkSetCaller measures what it costs to store who makes a request. A caller with a
-// certificate of the connection is remembered with it, and skips this. "another" is the worst case:
-// a gateway whose callers take turns; "nothing" is the benchmark itself.
+// BenchmarkSetCaller measures the cost of storing the caller of a request with its connection. The caller
+// of the connection's own certificate is cached with it, and skips this. "another" is the worst case: a
+// gateway whose callers take turns; "nothing" is the benchmark itself.
 func BenchmarkSetCaller(b *testing.B) {
 	a, other := &identity.Identity{User: "alice", MappingID: "alice-2026", Via: identity.Forwarded}, &identity.Identity{User: "bob", MappingID: "bob", Via: identity.Forwarded}
 	for name, second := range map[string]*identity.Identity{"nothing": a, "the same": a, "another": other} {

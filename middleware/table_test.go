@@ -17,7 +17,7 @@ import (
 // noHandshake is the result of a refused handshake.
 const noHandshake = "no handshake"
 
-// cell returns the result that design.md gives for a client certificate on a port: a user,
+// cell returns the result that docs/configuration.md gives for a client certificate on a port: a user,
 // or the reason of a refusal in angle brackets.
 func cell(mode ports.ClientAuth, holder string, f middleware.Fallback, unmapped string) string {
 	if mode == ports.None {

@@ -149,8 +149,8 @@ func BenchmarkNewCaller(b *testing.B) {
 	})
 }
 
-// A group that every user is in counts as every other: a set of more groups than the bound
-// would be cut, and could miss one that is denied.
+// The groups of Everybody count towards the bound of groups: a set beyond it would be cut, and could miss a
+// denied group.
 func TestGroupsOfEverybodyAreBounded(t *testing.T) {
 	t.Parallel()
 	var members []policy.Member

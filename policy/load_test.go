@@ -193,7 +193,7 @@ func TestEndlessLineTakesNoMemory(t *testing.T) {
 	}
 }
 
-// wrongLen is a reader that says how much it has left, and is wrong.
+// wrongLen is a reader whose Len is wrong.
 type wrongLen struct {
 	io.Reader
 	n int

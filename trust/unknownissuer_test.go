@@ -85,7 +85,7 @@ func TestSignerThatIsNoAuthorityIsNamed(t *testing.T) {
 	}
 }
 
-// A certificate that must be revoked and whose issuer is there with another key says so.
+// The error about a must_be_revoked certificate names the issuer that is there with another key.
 func TestIssuerOfMustBeRevokedThatIsThereIsNamed(t *testing.T) {
 	t.Parallel()
 	ca, twin := testpki.NewCA("Client CA"), testpki.NewCA("Client CA")
