@@ -130,7 +130,7 @@ func TestClientsOfNginxAreKnown(t *testing.T) {
 		{"bob", service.Client("bob", nginx), `"reason":"no-rule"`},
 		{"stranger", service.Stranger(nginx), `"reason":"unmapped"`},
 		{"anonymous", service.Anonymous(nginx), `"reason":"no-certificate"`},
-		{"revoked", service.Revoked(nginx), `"reason":"revoked"`}, // nginx knows no CRL; the service does
+		{"revoked", service.Revoked(nginx), `"reason":"revoked"`}, // nginx has no CRL; the service has one
 		{"expired", service.Expired(nginx), "400 "},               // nginx refuses it
 		{"untrusted", service.Untrusted(nginx), "400 "},
 	} {

@@ -105,7 +105,7 @@ func TestDocsAdmin(t *testing.T) {
 	}
 }
 
-// A name that no port has would leave the page unreachable, without a word.
+// The name of a port that does not exist is an error: otherwise the page would be unreachable.
 func TestAdminNeedsAPort(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)

@@ -32,7 +32,7 @@ func plainSite(t *testing.T, arguments ...string) *site {
 	return s
 }
 
-// The answer has exactly the fields of the design, for every path and method.
+// The answer has exactly the documented fields, for every path and method.
 func TestWhoamiAnswersEveryPath(t *testing.T) {
 	t.Parallel()
 	s := plainSite(t)

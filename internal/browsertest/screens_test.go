@@ -22,7 +22,7 @@ var views = map[string]view{
 	"plain":  {WithoutScript: true},
 }
 
-// Every screen has no fault of accessibility, makes the browser say nothing, violates no content
+// Every screen has no fault of accessibility, makes the browser log nothing, violates no content
 // security policy, and fits into a narrow window: in light and in dark colours, and without
 // JavaScript.
 func TestEveryScreen(t *testing.T) {

@@ -128,8 +128,8 @@ func entryOf(name string) string {
 	return ""
 }
 
-// Each file is not what its loader reads. The error says what it is, the command of the hint
-// runs on it, and what the command writes loads and has everything.
+// Each file is not what its loader reads. The error names its form. The command of the hint converts
+// it, and the result loads and is complete.
 func TestFilesInOtherFormsAreNamedAndConverted(t *testing.T) {
 	t.Parallel()
 	testkit.Program(t, "openssl", "openssl")

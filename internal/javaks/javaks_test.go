@@ -64,8 +64,7 @@ func TestJKSEntries(t *testing.T) {
 	}
 }
 
-// Two readers of Java keystores differed: only one bounded keys, certificates and
-// iterations. The bounds hold for both.
+// The sizes of keys, the certificates and the iterations of a keystore are bounded.
 func TestHostileFilesAreRejected(t *testing.T) {
 	t.Parallel()
 	alice := testpki.NewCA("CA").Leaf("alice")

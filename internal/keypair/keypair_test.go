@@ -9,7 +9,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 )
 
-// The error says what the key's file is, and how to mend it.
+// The error names what the key's file holds, and has a hint.
 func TestAKeyThatCannotBeUsedIsExplained(t *testing.T) {
 	t.Parallel()
 	ca := testpki.NewCA("CA")

@@ -90,7 +90,7 @@ func TestAClockThatIsSetBackLocksNoCallerOut(t *testing.T) {
 	x := newTable(10, time.Minute, 10)
 	x.want(t, "alice", 10, 10)
 	x.Add(-int64(365 * 24 * time.Hour))
-	x.want(t, "alice", 10, 0) // it is no gift either
+	x.want(t, "alice", 10, 0) // and it gives no new burst
 	x.Add(int64(6 * time.Second))
 	x.want(t, "alice", 10, 1)
 	x.Add(int64(time.Minute))
@@ -152,7 +152,7 @@ func TestAFloodOfUsersResetsNoQuota(t *testing.T) {
 	if let != 99+3 { // those with a bucket once each, and the others share a burst
 		t.Errorf("%d requests of the flood let through, want 102", let)
 	}
-	x.want(t, "bob", 5, 0) // fail closed: he shares the bucket of the flood
+	x.want(t, "bob", 5, 0) // fail closed: bob shares the bucket of the flood
 	x.Add(int64(3 * time.Hour))
 	x.want(t, "bob", 5, 3)
 	x.want(t, "alice", 5, 3)

@@ -244,8 +244,7 @@ func each(_ any, ss grpc.ServerStream) error {
 	}
 }
 
-// describe returns a text with the caller, and the names of the metadata that look like an
-// identity.
+// describe returns a text with the caller, and the names of metadata that could name a caller.
 func describe(ctx context.Context, text string) string {
 	id, ok := identity.FromContext(ctx)
 	if !ok {
