@@ -8,6 +8,7 @@ import (
 	"testing"
 	"testing/fstest"
 
+	"github.com/mtlsguard/mtlsguard/internal/storetest"
 	"github.com/mtlsguard/mtlsguard/source"
 )
 
@@ -83,52 +84,26 @@ func TestWhatTheServerHoldsIsNotTrusted(t *testing.T) {
 	}
 }
 
-// A generation under the number of another one is an error.
 func TestAnotherGenerationUnderANumberIsRefused(t *testing.T) {
 	t.Parallel()
 	e := newEngine(t)
-	store := e.store()
-	first := commit(t, store, next(t, nil))
-	second := commit(t, store, next(t, first))
-	if _, err := e.admin().Put(t.Context(), "/mtlsguard/orders/gen/00000000000000000001", string(second.Encode())); err != nil {
-		t.Fatal(err)
-	}
-	if g, err := store.At(t.Context(), 1); err == nil {
-		t.Errorf("at 1: generation %d", g.Manifest.Number)
-	}
-	if all, err := store.History(t.Context(), 0, 10); err == nil {
-		t.Errorf("history: %v", all)
-	}
+	storetest.AnotherGenerationUnderANumber(t, e.store(), func(envelope []byte) {
+		if _, err := e.admin().Put(t.Context(), "/mtlsguard/orders/gen/00000000000000000001", string(envelope)); err != nil {
+			t.Fatal(err)
+		}
+	})
 }
 
-// The report of a node counts for the node in its key, whatever its content.
+// All reports are read, however many and however large they are.
 func TestANodeCannotReportForAnother(t *testing.T) {
 	t.Parallel()
 	e := newEngine(t)
 	store, admin := e.store(), e.admin()
-	if err := store.PutReport(t.Context(), source.Report{Node: "a", Number: 7}); err != nil {
-		t.Fatal(err)
-	}
-	for node, value := range map[string]string{"b": `{"node":"a","number":9}`, "c": "no JSON", "d/e": "{}", "f": strings.Repeat(" ", 65<<10)} {
+	storetest.ReportsAreThoseOfTheirKeys(t, store, "d/e", func(node, value string) {
 		if _, err := admin.Put(t.Context(), "/mtlsguard/orders/node/"+node, value); err != nil {
 			t.Fatal(err)
 		}
-	}
-	all, err := store.Reports(t.Context())
-	if err != nil || len(all) != 5 {
-		t.Fatalf("reports: %v, %v", all, err)
-	}
-	for i, r := range all {
-		if want := []string{"a", "b", "c", "d/e", "f"}[i]; r.Node != want || (r.Number == 7) != (want == "a") || (len(r.Errors) == 0) != (want == "a") {
-			t.Errorf("report %d is %+v, want that of %s", i, r, want)
-		}
-	}
-	if err := store.PutReport(t.Context(), source.Report{Node: "a", Errors: []string{strings.Repeat("x", 64<<10)}}); err == nil {
-		t.Error("a report of 64 KiB was taken")
-	}
-	if err := store.PutReport(t.Context(), source.Report{Node: strings.Repeat("n", 256)}); err == nil {
-		t.Error("a name of 256 bytes was taken")
-	}
+	})
 	for i := range 100 { // several answers
 		if err := store.PutReport(t.Context(), source.Report{Node: strings.Repeat("n", i+1), Number: 1}); err != nil {
 			t.Fatal(err)
@@ -151,24 +126,12 @@ func TestANodeCannotReportForAnother(t *testing.T) {
 	}
 }
 
-// An editor that leaves another content under the digest of a file does not spoil the next generation
-// that has it.
 func TestACommitMendsAFileThatWasSpoiled(t *testing.T) {
 	t.Parallel()
 	e := newEngine(t)
-	store := e.store()
-	first := commit(t, store, next(t, nil))
-	second := next(t, first)
-	f := second.Manifest.Files[0]
-	if _, err := e.admin().Put(t.Context(), "/mtlsguard/orders/blob/"+f.SHA256.String()+"/000000", "spoiled"); err != nil {
-		t.Fatal(err)
-	}
-	commit(t, store, second)
-	got, err := store.Load(t.Context(), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := got.Fetch(t.Context()); err != nil {
-		t.Error(err)
-	}
+	storetest.CommitMendsASpoiledFile(t, e.store(), func(digest, content string) {
+		if _, err := e.admin().Put(t.Context(), "/mtlsguard/orders/blob/"+digest+"/000000", content); err != nil {
+			t.Fatal(err)
+		}
+	})
 }

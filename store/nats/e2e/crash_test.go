@@ -3,13 +3,13 @@ package e2e
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"net"
-	"strings"
 	"sync/atomic"
 	"testing"
 
 	"github.com/nats-io/nats.go"
+
+	"github.com/mtlsguard/mtlsguard/internal/storetest"
 )
 
 // dyingDialer makes connections that die before the write of a message number after.
@@ -79,39 +79,7 @@ func TestACommitThatDiesAtAnyWriteIsNotVisible(t *testing.T) {
 	}
 }
 
-// A reader gets files of one generation while others are committed.
 func TestALoadNeverMixesGenerations(t *testing.T) {
 	t.Parallel()
-	e := newEngine(t)
-	editor, node := e.store(), e.store()
-	g := commit(t, editor, next(t, nil))
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for range 100 {
-			g = commit(t, editor, next(t, g))
-		}
-	}()
-	var reads int
-	for running := true; running; reads++ {
-		select {
-		case <-done:
-			running = false
-		default:
-		}
-		got, err := node.Load(t.Context(), nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, f := range got.Manifest.Files {
-			data, err := got.ReadFile(t.Context(), f)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if want := fmt.Sprintf("%d ", got.Manifest.Number); !strings.HasPrefix(string(data), want) {
-				t.Fatalf("%s of generation %d holds %q", f.Name, got.Manifest.Number, data)
-			}
-		}
-	}
-	t.Logf("%d reads during 100 commits", reads)
+	storetest.LoadNeverMixesGenerations(t, newEngine(t).forTests())
 }

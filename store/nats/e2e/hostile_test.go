@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/mtlsguard/mtlsguard/internal/storetest"
 	"github.com/mtlsguard/mtlsguard/source"
 )
 
@@ -110,50 +111,17 @@ func overwrite(t *testing.T, js jetstream.JetStream, bucket, key string, value [
 	}
 }
 
-// A generation under the number of another one is an error.
 func TestAnotherGenerationUnderANumberIsRefused(t *testing.T) {
 	t.Parallel()
 	e := newEngine(t)
-	store, js := e.store(), e.jetStream()
-	first := commit(t, store, next(t, nil))
-	second := commit(t, store, next(t, first))
-	commit(t, store, next(t, second))
-	overwrite(t, js, "mtlsguard_orders", "gen.1", second.Encode())
-	if g, err := store.At(t.Context(), 1); err == nil {
-		t.Errorf("at 1: generation %d", g.Manifest.Number)
-	}
-	if all, err := store.History(t.Context(), 0, 10); err == nil {
-		t.Errorf("history: %v", all)
-	}
+	storetest.AnotherGenerationUnderANumber(t, e.store(), func(envelope []byte) { overwrite(t, e.jetStream(), "mtlsguard_orders", "gen.1", envelope) })
 }
 
-// The report of a node counts for the node in its key, whatever its content.
 func TestANodeCannotReportForAnother(t *testing.T) {
 	t.Parallel()
 	e := newEngine(t)
-	store, js := e.store(), e.jetStream()
-	if err := store.PutReport(t.Context(), source.Report{Node: "a", Number: 7}); err != nil {
-		t.Fatal(err)
-	}
-	for key, value := range map[string]string{"b": `{"node":"a","number":9}`, "c": "no JSON", "d=zz": "{}", "e": strings.Repeat(" ", 65<<10)} {
-		overwrite(t, js, "mtlsguard-nodes_orders", key, []byte(value))
-	}
-	all, err := store.Reports(t.Context())
-	if err != nil || len(all) != 5 {
-		t.Fatalf("reports: %v, %v", all, err)
-	}
-	for i, r := range all {
-		if want := []string{"a", "b", "c", "d=zz", "e"}[i]; r.Node != want || (r.Number == 7) != (want == "a") || (len(r.Errors) == 0) != (want == "a") {
-			t.Errorf("report %d is %+v, want that of %s", i, r, want)
-		}
-	}
-	long := source.Report{Node: "a", Errors: []string{strings.Repeat("x", 64<<10)}}
-	if err := store.PutReport(t.Context(), long); err == nil {
-		t.Error("a report of 64 KiB was taken")
-	}
-	if err := store.PutReport(t.Context(), source.Report{Node: strings.Repeat("n", 256)}); err == nil {
-		t.Error("a name of 256 bytes was taken")
-	}
+	js := e.jetStream()
+	storetest.ReportsAreThoseOfTheirKeys(t, e.store(), "d=zz", func(node, value string) { overwrite(t, js, "mtlsguard-nodes_orders", node, []byte(value)) })
 }
 
 // A server with too small a bound on messages is an error before anything is written.
@@ -193,22 +161,10 @@ func TestDeletedBucketsAreCreatedAgain(t *testing.T) {
 	t.Error(err)
 }
 
-// An editor that leaves another content under the digest of a file does not spoil the next generation
-// that has it.
 func TestACommitMendsAFileThatWasSpoiled(t *testing.T) {
 	t.Parallel()
 	e := newEngine(t)
-	store := e.store()
-	first := commit(t, store, next(t, nil))
-	second := next(t, first)
-	f := second.Manifest.Files[0]
-	overwrite(t, e.jetStream(), "mtlsguard-blobs_orders", "blob."+f.SHA256.String()+".0", []byte("spoiled"))
-	commit(t, store, second)
-	got, err := store.Load(t.Context(), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := got.Fetch(t.Context()); err != nil {
-		t.Error(err)
-	}
+	storetest.CommitMendsASpoiledFile(t, e.store(), func(digest, content string) {
+		overwrite(t, e.jetStream(), "mtlsguard-blobs_orders", "blob."+digest+".0", []byte(content))
+	})
 }
