@@ -122,7 +122,7 @@ func (v *Verifier) checkChain(ctx context.Context, chain []*x509.Certificate, no
 
 // backwards is by how much a clock may be behind that of another goroutine, before it counts as set back. A
 // result does not hold before it was made: with a clock that was set back by an hour, the answer of a
-// responder would hold for an hour more.
+// responder would hold for an hour more. Round removes the monotonic clock, which is never set back.
 const backwards = time.Second
 
 func (v *Verifier) newVerified(built [][]*x509.Certificate, now, until time.Time) (Verified, error) {
@@ -133,7 +133,7 @@ func (v *Verifier) newVerified(built [][]*x509.Certificate, now, until time.Time
 	leaf := presented[0]
 	r := &result{
 		leaf: leaf, chains: chains, presented: presented, until: until, generation: v.generation, usage: v.usage,
-		fingerprint: FingerprintOf(leaf), spki: SPKIOf(leaf), notBefore: now.Add(-backwards), notAfter: leaf.NotAfter,
+		fingerprint: FingerprintOf(leaf), spki: SPKIOf(leaf), notBefore: now.Round(0).Add(-backwards), notAfter: leaf.NotAfter,
 	}
 	for _, chain := range chains {
 		if name := v.domains.of(chain); name != "" && r.trustDomain == "" {

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 	"github.com/mtlsguard/mtlsguard/internal/trustaccess"
 	"github.com/mtlsguard/mtlsguard/reason"
@@ -55,18 +56,18 @@ func TestAnswerOfAResponderHoldsUntilItsEnd(t *testing.T) {
 func TestAnswerEndsWhenTheClockIsSetBack(t *testing.T) {
 	ca := testpki.NewCA("Client CA", func(c *x509.Certificate) { c.NotBefore = time.Now().Add(-24 * time.Hour) })
 	alice := ca.Leaf("alice", func(c *x509.Certificate) { c.NotBefore = time.Now().Add(-24 * time.Hour) }).Presented()
-	start := time.Now().Truncate(time.Second)
+	start := time.Now()
 	c := &clock{start}
 	r := &scripted{err: errors.New("no route"), until: start.Add(30 * time.Second)}
 	v := verifier(t, trust.Config{Anchors: certs{ca.Cert}, Revocation: trust.RevocationSoft, Responder: r, Now: c.now})
 	remembered(t, v, alice)
-	c.at = start.Add(-time.Second) // the clock of another goroutine
+	c.at = testkit.SetBack(start, time.Second) // a small correction
 	expect(t, v, alice, "")
 	if r.calls != 1 {
 		t.Errorf("%d queries, want 1", r.calls)
 	}
-	c.at = start.Add(-time.Hour)
-	r.until = c.at.Add(30 * time.Second)
+	c.at = testkit.SetBack(start, time.Hour)
+	r.until = c.at.Round(0).Add(30 * time.Second)
 	remembered(t, v, alice)
 	remembered(t, v, alice)
 	if r.calls != 2 {

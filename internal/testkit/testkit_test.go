@@ -35,6 +35,19 @@ func TestClockMoves(t *testing.T) {
 	}
 }
 
+// A clock that is set back shows an earlier time, and the same time has passed.
+func TestClockIsSetBack(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	back := testkit.SetBack(now, time.Hour)
+	if got := back.Round(0).Sub(now.Round(0)); got != -time.Hour {
+		t.Errorf("it shows a time %v later, want -1h", got)
+	}
+	if got := back.Sub(now); got != 0 {
+		t.Errorf("%v have passed, want 0", got)
+	}
+}
+
 // Eventually returns at once when the condition holds.
 func TestEventuallyReturns(t *testing.T) {
 	t.Parallel()

@@ -189,7 +189,7 @@ func TestClockThatIsSetBackEndsAnswers(t *testing.T) {
 	w := newWorld(t)
 	w.responder.answer(w.reply())
 	w.expect(t, trust.StatusGood)
-	w.clock.forward(-hour)
+	w.clock.setBack(hour)
 	w.responder.answer(w.reply(isRevoked))
 	w.expect(t, trust.StatusRevoked)
 	w.responder.wantQueries(t, 2)
@@ -199,7 +199,7 @@ func TestClockThatIsSetBackEndsAnswers(t *testing.T) {
 	w.expect(t, trust.StatusUnknown)
 	w.expect(t, trust.StatusUnknown)
 	w.responder.wantQueries(t, 1)
-	w.clock.forward(-hour)
+	w.clock.setBack(hour)
 	w.responder.answer(w.reply())
 	w.expect(t, trust.StatusGood)
 
@@ -209,7 +209,7 @@ func TestClockThatIsSetBackEndsAnswers(t *testing.T) {
 		w.of(t, w.ca.Leaf(fmt.Sprint("user", i)))
 	}
 	w.responder.wantQueries(t, 5) // the breaker is open
-	w.clock.forward(-hour)
+	w.clock.forward(-hour)        // a clock of the program; the system's monotonic one only goes forward
 	w.responder.answer(w.reply())
 	w.expect(t, trust.StatusGood)
 }

@@ -101,7 +101,7 @@ func (c *Client) send(ctx context.Context, cert, issuer *x509.Certificate) (chec
 
 // store returns the answer for the result of a query, and caches it.
 func (c *Client) store(key string, v checkedAnswer, err error) answer {
-	now := c.now()
+	now := c.now().Round(0) // without the monotonic clock, which is never set back
 	since, _ := c.revoked.Get(key)
 	if err == nil && v.status == trust.StatusGood && !since.IsZero() {
 		if v.thisUpdate.After(since) {
