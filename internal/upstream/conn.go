@@ -73,17 +73,27 @@ func (c *conn) wait(ctx context.Context) {
 	}
 }
 
-// roundTrip sends a request on a connection on which nothing is left of another answer.
+// roundTrip sends a request on a connection on which nothing is left of another answer. After an answer to HEAD
+// the connection is closed: a body that comes late would be the answer to another request. HTTP/2 has frames.
 func (u *Upstream) roundTrip(r *http.Request) (*http.Response, error) {
-	if d, ok := u.config.Via.(*direct); ok && d.takes(r) {
+	d, ok := u.config.Via.(*direct)
+	if r.Method == http.MethodHead && !u.http2.Load() {
+		r = r.WithContext(r.Context())
+		r.Close = true
+	}
+	if ok && d.takes(r) {
 		return d.send(r)
 	}
 	ctx := r.Context()
-	return u.config.Via.RoundTrip(r.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(got httptrace.GotConnInfo) {
+	res, err := u.config.Via.RoundTrip(r.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(got httptrace.GotConnInfo) {
 		if c := connOf(got.Conn); c != nil && got.Reused {
 			c.wait(ctx)
 		}
 	}})))
+	if err == nil && u.http2.Load() != (res.ProtoMajor == 2) {
+		u.http2.Store(res.ProtoMajor == 2)
+	}
+	return res, err
 }
 
 // connOf returns the conn below a connection, or nil.

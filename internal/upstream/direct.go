@@ -23,7 +23,8 @@ import (
 // says, and it is used again only if the service has sent nothing since.
 type direct struct {
 	*http.Transport
-	idle idleConns
+	idle   idleConns
+	settle time.Duration // settleTime
 }
 
 // CloseIdleConnections closes the connections without a request, and each further one at the end
@@ -39,7 +40,7 @@ func (d *direct) takes(r *http.Request) bool {
 	switch {
 	case r.Method != http.MethodGet && r.Method != http.MethodHead: // each may be repeated, see send
 		return false
-	case r.Body != nil || r.ContentLength != 0 || r.TransferEncoding != nil || r.Trailer != nil || r.Close:
+	case r.Body != nil || r.ContentLength != 0 || r.TransferEncoding != nil || r.Trailer != nil:
 		return false
 	case r.URL == nil || r.URL.Scheme != "http" || r.URL.Host == "":
 		return false
@@ -90,7 +91,10 @@ func (c *directConn) roundTrip(r *http.Request) (*http.Response, error) {
 		}
 		return nil, err
 	}
-	body := &directBody{body: res.Body, conn: c, request: r, stop: stop, keep: !res.Close && !c.failed && res.StatusCode >= http.StatusOK}
+	body := &directBody{body: res.Body, conn: c, request: r, stop: stop, keep: !res.Close && !r.Close && !c.failed && res.StatusCode >= http.StatusOK}
+	if res.StatusCode == http.StatusNoContent || res.StatusCode == http.StatusNotModified {
+		body.settle = c.of.settle
+	}
 	if res.Body == http.NoBody && res.StatusCode != http.StatusSwitchingProtocols {
 		body.end(io.EOF)
 	}
@@ -153,8 +157,14 @@ type directBody struct {
 	request *http.Request
 	stop    func() bool
 	keep    bool
-	err     error // why it has ended
+	settle  time.Duration // from the end until the connection may have another request
+	err     error         // why it has ended
 }
+
+// settleTime is how long a connection has no request after an answer without a body. Faulty services send one
+// all the same, a moment after the header: it would be read as the answer to the next request, which may be another
+// caller's. After an answer to HEAD, where that is most frequent, the connection is closed.
+const settleTime = 10 * time.Millisecond
 
 // Read implements io.Reader.
 func (b *directBody) Read(p []byte) (int, error) {
@@ -188,6 +198,11 @@ func (b *directBody) end(err error) {
 	}
 	if b.conn.in.Buffered() > 0 {
 		b.conn.surplus()
+		return
+	}
+	if b.settle > 0 {
+		c := b.conn
+		time.AfterFunc(b.settle, func() { c.of.idle.put(c) })
 		return
 	}
 	b.conn.of.idle.put(b.conn)

@@ -228,6 +228,40 @@ func TestLateSurplusIsNoAnswer(t *testing.T) {
 	}
 }
 
+// A body after an answer to HEAD, at any time, is not the answer to the next request: the connection gets none, and the
+// service reads that. A request with a body is on a connection of net/http.
+// Covers Y9.
+func TestBodyAfterHEADIsNoAnswer(t *testing.T) {
+	t.Parallel()
+	heads := make(chan string, 9)
+	u := upstream.New(via(accept(t, func(c net.Conn, in *bufio.Reader, _ int) {
+		head, err := readHead(in)
+		if err != nil {
+			return
+		}
+		heads <- head
+		if !strings.HasPrefix(head, "HEAD ") {
+			_, _ = io.WriteString(c, good)
+			return
+		}
+		_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 43\r\n\r\n")
+		if head, err := readHead(in); err == nil { // the next request is on this connection
+			heads <- head
+			_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nevil!")
+		}
+	})))
+	for _, body := range []io.Reader{nil, strings.NewReader("unusual")} {
+		w, _ := request(u, httptest.NewRequestWithContext(t.Context(), http.MethodHead, "/", body))
+		if head := <-heads; w.Code != http.StatusOK || !strings.Contains(head, "\r\nConnection: close\r\n") {
+			t.Errorf("HEAD: %d, the service got %q, want Connection: close", w.Code, head)
+		}
+		if got := get(t, u); got != "good" {
+			t.Errorf("the request after HEAD got %q", got)
+		}
+		<-heads
+	}
+}
+
 // A body that the caller does not take to its end, and a caller that goes, close the connection to
 // the service; the next request has another one. So does a replaced Upstream.
 // Covers Y3, Y7.

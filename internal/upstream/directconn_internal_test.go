@@ -3,9 +3,14 @@ package upstream
 import (
 	"io"
 	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 )
 
 // A connection is closed idleTime after its last request, those used later stay; beyond maxIdle,
@@ -62,4 +67,49 @@ func TestIdleConnectionsExpire(t *testing.T) {
 		synctest.Wait()
 		time.Sleep(idleTime) // the timer that close leaves finds nothing
 	})
+}
+
+// After an answer without a body a connection is not used for a while, and again then.
+// Covers Y9.
+func TestConnectionsSettleAfterAnswersWithoutBody(t *testing.T) {
+	t.Parallel()
+	service := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("From", r.RemoteAddr)
+		w.WriteHeader(map[string]int{"/204": http.StatusNoContent, "/304": http.StatusNotModified}[r.URL.Path])
+	}))
+	defer service.Close()
+	for _, row := range []struct {
+		settle time.Duration
+		same   bool
+	}{{time.Hour, false}, {time.Nanosecond, true}} {
+		for _, path := range []string{"/204", "/304"} {
+			d := Plain(Address{Host: strings.TrimPrefix(service.URL, "http://")}, false, testkit.Patience).(*direct)
+			d.settle = row.settle
+			from := func() string {
+				r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, service.URL+path, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				res, err := d.send(r)
+				if err != nil {
+					t.Fatal(err)
+				}
+				res.Body.Close()
+				return res.Header.Get("From")
+			}
+			seen := map[string]bool{}
+			again := func() bool {
+				connection := from()
+				defer func() { seen[connection] = true }()
+				return seen[connection]
+			}
+			again()
+			if row.same {
+				testkit.Eventually(t, "a connection is used again", again)
+			} else if again() {
+				t.Errorf("%s: the connection is used again at once", path)
+			}
+			d.CloseIdleConnections()
+		}
+	}
 }

@@ -79,7 +79,7 @@ func Plain(a Address, h2c bool, timeout time.Duration) http.RoundTripper {
 	if h2c || !canKeep {
 		return t
 	}
-	return &direct{Transport: t}
+	return &direct{Transport: t, settle: settleTime}
 }
 
 // alias is the name of the one credential.

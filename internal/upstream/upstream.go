@@ -10,6 +10,7 @@ import (
 	"net/http/httputil"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/identity"
@@ -54,6 +55,7 @@ type Upstream struct {
 	proxy  *httputil.ReverseProxy
 	places *places // of the requests under way
 	health health
+	http2  atomic.Bool // the last answer came over HTTP/2
 }
 
 // New returns an Upstream. It connects to nothing.
