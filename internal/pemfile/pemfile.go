@@ -60,7 +60,7 @@ func Each(name string, data []byte, f func(Block) error) error {
 		after, _, _ := bytes.Cut(rest[length:], []byte("\n"))
 		if bytes.HasPrefix(after, beginning) {
 			wrong.Add(configerror.Error{File: name, Line: line + bytes.Count(rest[:length], []byte("\n")), What: "a PEM block begins in the line in which another one ends", Hint: "separate them: " + fileform.Separate(name)})
-		} else if len(bytes.Trim(after, " \t\r")) > 0 {
+		} else if len(bytes.Trim(bytes.TrimSuffix(after, []byte("\r")), " \t")) > 0 { // as encoding/pem
 			wrong.Add(damaged(name, line))
 		} else {
 			readBlock(name, line, rest[:length], &wrong, f)
