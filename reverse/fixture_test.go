@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
+	"fmt"
 	"io"
 	"log"
 	"net"
@@ -95,6 +97,19 @@ func (e *events) count(kind string) int {
 	return n
 }
 
+// errors returns the errors of all events.
+func (e *events) errors() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	var all []error
+	for _, x := range e.all {
+		if x.Err != nil {
+			all = append(all, fmt.Errorf("%s: %w", x.Kind, x.Err))
+		}
+	}
+	return errors.Join(all...)
+}
+
 // waitForRefusal waits for a refusal and returns its reason.
 func (e *events) waitForRefusal(tb testing.TB) reason.Reason {
 	tb.Helper()
@@ -157,7 +172,7 @@ func newDMZ(tb testing.TB, options ...dmzOption) *dmz {
 	own := gate.TLS()
 	external := portConfig("external", ports.Request, &web, trusting(tb, userCA))
 	registration := portConfig("registration", ports.Require, &own, trusting(tb, serverCA))
-	c := reverse.GatewayConfig{Authorize: authorizeByName, Service: serviceByHeader, Upgrades: []string{"websocket"}, OnEvent: d.events.record, Ping: time.Minute, QueueWait: patience} // a busy machine is no fault
+	c := reverse.GatewayConfig{Authorize: authorizeByName, Service: serviceByHeader, Upgrades: []string{"websocket"}, OnEvent: d.events.record, Ping: time.Minute, PingTimeout: patience, QueueWait: patience} // a busy machine is no fault
 	for _, o := range options {
 		o(&c, &external, &registration)
 	}
@@ -210,7 +225,7 @@ func (*dmz) baseConfig(tb testing.TB, p *testpki.Pair, h http.Handler, services 
 		Name: "tunnel", Services: services,
 		Gateways:    forwarded.Gateways{Names: []string{"localhost"}, Trust: trusting(tb, gatewayCA)},
 		Certificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &own, nil },
-		Users:       trusting(tb, userCA), Handler: h, Conns: 1, ErrorLog: discardLog, Ping: time.Minute,
+		Users:       trusting(tb, userCA), Handler: h, Conns: 1, ErrorLog: discardLog, Ping: time.Minute, PingTimeout: patience,
 		BackoffMin: 20 * time.Millisecond, BackoffMax: 200 * time.Millisecond,
 	}
 }

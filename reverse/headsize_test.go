@@ -31,7 +31,7 @@ func besideAnotherRequest(t *testing.T, d *dmz, shop *testHandler, f func(t *tes
 		t.Errorf("another caller's request in flight: %d %q, want %q", s.Code, s.Body, "done")
 	}
 	if n := d.events.count(reverse.Gone) + d.events.count(reverse.Draining); n != 0 {
-		t.Errorf("%d tunnels ended", n)
+		t.Errorf("%d tunnels ended: %v", n, d.events.errors())
 	}
 }
 
