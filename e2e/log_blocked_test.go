@@ -66,7 +66,7 @@ func TestBlockedLogDoesNotHoldRequests(t *testing.T) {
 		if got := get(alice, l.url("internal", "/whoami")); got != want {
 			t.Errorf("got %s, want %s", got, want)
 		}
-		if took := time.Since(start); took > 5*time.Second {
+		if took := time.Since(start); took > 20*time.Second { // on a busy machine
 			t.Errorf("a request took %s", took)
 		}
 	}
@@ -124,7 +124,7 @@ func TestBlockedLogDoesNotHoldTheEnd(t *testing.T) {
 	}
 	start := time.Now()
 	l.end()
-	if took := time.Since(start); took > 10*time.Second { // the drain, two seconds, and a busy machine
+	if took := time.Since(start); took > 20*time.Second { // the drain, two seconds, and a busy machine
 		t.Errorf("it took %s", took)
 	}
 }

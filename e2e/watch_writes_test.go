@@ -234,7 +234,7 @@ func TestFilesThatAreTooLargeAreRejected(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), what) {
 				t.Errorf("%s of %d bytes: %v", name, size, err)
 			}
-			if took := time.Since(start); took > 5*time.Second {
+			if took := time.Since(start); took > testkit.Patience/2 { // a busy machine has many other tests
 				t.Errorf("%s of %d bytes took %s", name, size, took)
 			}
 		}

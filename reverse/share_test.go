@@ -65,7 +65,13 @@ func TestOneCallerLeavesPlacesForOthers(t *testing.T) {
 				c.Conns = 2
 				startConnected(t, c)
 				testkit.Eventually(t, "two tunnels", func() bool { return len(d.gateway.Tunnels()) == 2 })
-				held := func() int { c := d.gateway.Tunnels(); return c[0].InFlight + c[1].InFlight }
+				held := func() (n int) {
+					tunnels := d.gateway.Tunnels()
+					if len(tunnels) != 2 {
+						t.Fatalf("%d tunnels are left: %v", len(tunnels), d.events.errors())
+					}
+					return tunnels[0].InFlight + tunnels[1].InFlight
+				}
 				want := 0
 				for _, p := range hogs {
 					want += (40 - want + 1) / 2 // half of the free places
