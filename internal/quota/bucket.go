@@ -51,11 +51,9 @@ func (b *Bucket) take(now int64, r Rate, clock func() int64) (wait int64, ok boo
 			// The goroutine has slept since it read the clock, or the clock was set back, or the
 			// burst was larger before. A clock that was set back by a year must not lock users
 			// out for a year: the bucket is empty, and no more than that.
-			if later := clock(); later > now {
-				now = later
-				continue
+			if now = clock(); full > now+r.window+backwards {
+				b.full.CompareAndSwap(full, now+r.window)
 			}
-			b.full.CompareAndSwap(full, now+r.window)
 			continue
 		}
 		next := max(full, now) + r.interval

@@ -97,6 +97,28 @@ func TestAClockThatIsSetBackLocksNoCallerOut(t *testing.T) {
 	x.want(t, "alice", 20, 10)
 }
 
+// A clock goes on while a request is counted: after it was set back, it is later with every look, and yet earlier than
+// before.
+func TestAClockThatIsSetBackAndGoesOnHoldsNoRequest(t *testing.T) {
+	t.Parallel()
+	x := newTable(10, time.Minute, 10)
+	x.want(t, "alice", 10, 10)
+	x.Add(-int64(time.Hour))
+	looks := 0
+	clock := func() int64 {
+		if looks++; looks > 100 {
+			t.Fatal("one request looks at the clock without end")
+		}
+		return x.Add(1)
+	}
+	for _, user := range []string{"alice", "bob"} {
+		_, wait := x.Take(quota.Hash(user), user, clock(), x.rate, clock)
+		if got, want := wait > 0, user == "alice"; got != want {
+			t.Errorf("%s has to wait %v", user, wait)
+		}
+	}
+}
+
 // A goroutine that was stopped after it read the clock does not lower what others have counted.
 func TestALateGoroutineGivesNothingAway(t *testing.T) {
 	t.Parallel()
