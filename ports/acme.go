@@ -24,7 +24,7 @@ func (s *state) challengeConfig(raw *rawConn) func(*tls.ClientHelloInfo) (*tls.C
 		if !slices.Equal(hello.SupportedProtos, []string{acmeProto}) {
 			return nil, nil // an ordinary client
 		}
-		raw.challenge = true // fail closed: from here on the connection is of no other use
+		raw.handshake.challenge = true // fail closed: from here on the connection is of no other use
 		return &tls.Config{
 			MinVersion: tls.VersionTLS12, NextProtos: []string{acmeProto}, ClientAuth: tls.NoClientCert,
 			SessionTicketsDisabled: true, GetCertificate: s.certificate,

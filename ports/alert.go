@@ -60,22 +60,32 @@ type alertRecord struct {
 	resumed   bool
 }
 
-// set stores the alert for a refused certificate, and what the connection is. It keeps no more of the
-// state than it needs: crypto/tls keeps the alertRecord as long as the connection.
+// set stores the alert for a refused certificate, and what the connection is.
 func (a *alertRecord) set(code uint8, of *tls.ConnectionState) {
 	a.code, a.version, a.suite, a.resumed = code, of.Version, of.CipherSuite, of.DidResume
 }
 
 const serverTrafficSecret = "SERVER_TRAFFIC_SECRET_0"
 
-// Write takes a line of crypto/tls's key log: label, client random, secret.
-func (a *alertRecord) Write(line []byte) (int, error) {
+// keyLog is a rawConn as the key log of its handshake. crypto/tls keeps the key log as long as the
+// connection, so it holds nothing itself.
+type keyLog rawConn
+
+// Write takes a line of the key log. Nothing is written.
+func (k *keyLog) Write(line []byte) (int, error) {
+	if h := k.handshake; h != nil {
+		h.alert.readKeyLog(line)
+	}
+	return len(line), nil
+}
+
+// readKeyLog reads a line of crypto/tls's key log: label, client random, secret.
+func (a *alertRecord) readKeyLog(line []byte) {
 	if rest, ok := bytes.CutPrefix(line, []byte(serverTrafficSecret+" ")); ok {
 		if _, secret, ok := bytes.Cut(bytes.TrimSpace(rest), []byte(" ")); ok {
 			a.secret, _ = hex.DecodeString(string(secret)) // without a secret the alert of crypto/tls stays
 		}
 	}
-	return len(line), nil
 }
 
 const (

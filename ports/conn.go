@@ -25,13 +25,13 @@ type Conn struct {
 	raw          *rawConn
 	certificates []*x509.Certificate // set before established, then never changed
 	serverName   string
-	version      uint16    // of TLS
-	resumed      bool      // the TLS session
-	protocol     string    // negotiated; empty: none
-	http2        bool      // protocol is h2
-	openedAt     time.Time // end of the handshake
-	retireAt     time.Time // zero: never
-	simulated    bool      // there is no client: the key is not proved
+	version      uint16        // of TLS
+	resumed      bool          // the TLS session
+	protocol     string        // negotiated; empty: none
+	http2        bool          // protocol is h2
+	openedAt     time.Time     // end of the handshake
+	lifetime     time.Duration // from openedAt until it retires; 0: for ever
+	simulated    bool          // there is no client: the key is not proved
 
 	established atomic.Bool
 	hasServer   atomic.Bool // by an http.Server that Port.Configure has set up

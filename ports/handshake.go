@@ -47,11 +47,12 @@ func (l *listener) handshake(raw *rawConn) {
 		}
 	}()
 	p, s := l.port, l.port.state.Load()
-	defer raw.uncountHandshakeBytes()
+	h := raw.handshake
+	defer func() { p.handshakeBytes.Add(-int64(h.bytes)) }()
 	start := time.Now()
-	raw.handshakeEnd = start.Add(s.config.Limits.Handshake)
+	h.end = start.Add(s.config.Limits.Handshake)
 	raw.idleLimit = s.config.Limits.Idle
-	raw.SetDeadline(raw.handshakeEnd)
+	raw.SetDeadline(h.end)
 	if raw.proxy != nil {
 		if err := l.readProxyHeader(raw, s); err != nil {
 			event := Handshake{Port: p.name, Remote: raw.RemoteAddr(), Proxy: raw.proxy, Duration: time.Since(start)}
@@ -61,21 +62,18 @@ func (l *listener) handshake(raw *rawConn) {
 			return
 		}
 	}
-	raw.alert = &alertRecord{}
 	t := tls.Server(raw, s.configFor(raw))
 	err := p.finishHandshake(t, raw, s)
 	cs := t.ConnectionState()
-	raw.releasePlace()
-	replied, read := raw.clientReplied, raw.handshakeBytes
-	clear(raw.alert.secret)
-	raw.alert = nil
-	raw.handshakes = nil // from here on the connection belongs to the caller of Accept
+	h.releasePlace()
+	clear(h.alert.secret)
+	raw.handshake = nil // from here on the connection belongs to the caller of Accept
 	event := Handshake{
 		Port: p.name, Remote: raw.RemoteAddr(), Proxy: raw.proxy, ServerName: cs.ServerName, Err: err, Presented: slices.Clone(cs.PeerCertificates),
-		Version: cs.Version, Resumed: cs.DidResume, Probe: raw.probe, Duration: time.Since(start),
+		Version: cs.Version, Resumed: cs.DidResume, Probe: h.probe, Duration: time.Since(start),
 	}
 	if err != nil {
-		event.Reason, event.Err = reasonFor(signhint.Explain(err), raw, s, &cs, replied, read)
+		event.Reason, event.Err = reasonFor(signhint.Explain(err), raw, s, &cs, h.clientReplied, h.bytes)
 		if event.Reason == reason.NoCertificate {
 			event.Err = &reason.Refusal{Reason: event.Reason, Detail: errNone.Detail + "; " + s.requested, Err: err}
 		}
@@ -108,7 +106,7 @@ func (p *Port) finishHandshake(t *tls.Conn, raw *rawConn, s *state) (err error) 
 	if err := t.Handshake(); err != nil {
 		return err
 	}
-	if raw.challenge {
+	if raw.handshake.challenge {
 		return errChallenge // before the connection is established: no handler ever sees it
 	}
 	cs := t.ConnectionState()
@@ -140,8 +138,9 @@ func logPanic(port string, v any) {
 // known to hold the key. It checks them, and the address, by the current configuration, as the
 // port may have been reconfigured meanwhile.
 func (p *Port) establish(c *Conn, s *state, cs *tls.ConnectionState) error {
-	c.raw.releasePlace() // what follows may wait for a responder
-	fromHandshake := c.raw.verified
+	h := c.raw.handshake
+	h.releasePlace() // what follows may wait for a responder
+	fromHandshake := h.verified
 	c.verified.Store(&fromHandshake)
 	c.certificates = slices.Clone(cs.PeerCertificates) // a copy: every handler can change r.TLS
 	c.serverName = cs.ServerName
@@ -149,7 +148,7 @@ func (p *Port) establish(c *Conn, s *state, cs *tls.ConnectionState) error {
 	c.http2 = c.protocol == "h2"
 	c.openedAt = time.Now()
 	if age := s.config.Limits.ConnectionAge; age > 0 {
-		c.retireAt = time.Now().Add(age - age/20 + rand.N(age/10+1)) // ± 5 %, so that clients do not reconnect all at once
+		c.lifetime = age - age/20 + rand.N(age/10+1) // ± 5 %, so that clients do not reconnect all at once
 	}
 	c.established.Store(true) // before verifying: a Reconfigure from here on sees the connection
 	current := &p.state.Load().config
@@ -159,7 +158,7 @@ func (p *Port) establish(c *Conn, s *state, cs *tls.ConnectionState) error {
 	if !c.sentCertificate() {
 		return nil
 	}
-	ctx, cancel := context.WithDeadline(context.Background(), c.raw.handshakeEnd)
+	ctx, cancel := context.WithDeadline(context.Background(), h.end)
 	defer cancel()
 	verified, err := c.VerifiedBy(ctx, current.Trust)
 	if err == nil {

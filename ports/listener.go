@@ -122,7 +122,7 @@ func (l *listener) accept() {
 			continue
 		}
 		s, peer := p.state.Load(), c.RemoteAddr()
-		raw := &rawConn{Conn: c, handshakes: p.handshakes, conn: &Conn{port: p, id: connIDs.Add(1)}}
+		raw := &rawConn{Conn: c, remote: peer, handshake: &handshake{places: p.handshakes}, conn: &Conn{port: p, id: connIDs.Add(1)}}
 		raw.conn.raw = raw
 		if contains(s.config.ProxyProtocolFrom, ipOf(peer)) {
 			raw.proxy = peer // its caller's address is in the header, which the handshake reads
@@ -149,7 +149,7 @@ func (p *Port) admit(raw *rawConn, s *state) *reason.Refusal {
 	if !p.connLimit.TakeAddr(addr) {
 		return reason.Refuse(reason.Limit, p.connLimit.Describe(addr, "limits.connections_per_ip"))
 	}
-	raw.counted, raw.addr = true, addr
+	raw.counted = true
 	return nil
 }
 
@@ -157,10 +157,10 @@ func (p *Port) admit(raw *rawConn, s *state) *reason.Refusal {
 func (p *Port) release(raw *rawConn) {
 	p.mu.Lock()
 	delete(p.conns, raw.conn)
-	counted, addr := raw.counted, raw.addr
+	counted := raw.counted
 	p.mu.Unlock()
 	if counted {
-		p.connLimit.GiveAddr(addr)
+		p.connLimit.GiveAddr(connlimit.AddrOf(raw.RemoteAddr()))
 	}
 	p.connLimit.Give()
 }

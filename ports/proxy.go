@@ -14,8 +14,8 @@ import (
 // RemoteAddr returns the caller's address: that of the proxy's PROXY header, otherwise
 // that of the connection itself.
 func (r *rawConn) RemoteAddr() net.Addr {
-	if r.callerAddr != nil {
-		return r.callerAddr
+	if r.remote != nil {
+		return r.remote
 	}
 	return r.Conn.RemoteAddr()
 }
@@ -33,7 +33,7 @@ func (l *listener) readProxyHeader(raw *rawConn, s *state) error {
 		return fmt.Errorf("reading the PROXY header: %w", err)
 	}
 	if caller.IsValid() {
-		raw.callerAddr = net.TCPAddrFromAddrPort(caller)
+		raw.remote = net.TCPAddrFromAddrPort(caller)
 	}
 	if refusal := s.config.Addresses.refuse(ipOf(raw.RemoteAddr())); refusal != nil {
 		return refusal
@@ -52,7 +52,7 @@ func (p *Port) countAddr(raw *rawConn) error {
 	if !p.connLimit.TakeAddr(addr) {
 		return reason.Refuse(reason.Limit, p.connLimit.Describe(addr, "limits.connections_per_ip"))
 	}
-	raw.counted, raw.addr = true, addr
+	raw.counted = true
 	return nil
 }
 

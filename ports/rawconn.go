@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/netip"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -14,79 +13,82 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// rawConn is the connection below TLS. During the handshake it holds a place among those that
-// compute only while there is something to compute, never while it waits for the client: a
-// silent client costs a deadline, not a place.
+// rawConn is the connection below TLS.
 type rawConn struct {
 	net.Conn
-	conn           *Conn
-	handshakes     *limiter // nil once the handshake is over
-	holdsPlace     bool
-	sentHello      bool        // the client's hello has been answered
-	clientReplied  bool        // and the client has sent something since
-	probe          bool        // the hello has the mark of a probe
-	challenge      bool        // the client is a CA that validates a name; see challengeConfig
-	begun          atomic.Bool // the client has sent something of its handshake
-	handshakeBytes int         // bytes, during the handshake
-	handshakeEnd   time.Time
-	alert          *alertRecord // nil once the handshake is over
-
-	verified trust.Verified // during the handshake, before the client has proved that it holds the key
+	conn      *Conn
+	handshake *handshake // nil once it is over
 
 	idleLimit     time.Duration // Limits.Idle
 	lastCheck     time.Duration // when the sweep last interrupted a write
 	requestEnd    atomic.Int64  // the deadline for writing by Limits.Request, since epoch; 0: none
+	begun         atomic.Bool   // the client has sent something of its handshake
 	clientStalled atomic.Bool   // the client reads nothing
 	writeFailed   atomic.Bool   // a write has failed
 	readStopped   atomic.Bool   // nothing more is read from the client
 
 	reading, writing deadline
 
-	closed sync.Once
+	closed  sync.Once
+	counted bool // for its address; set with the port's mu held once the connection is among the port's
 
-	proxy      net.Addr // the peer, if it has to send a PROXY header
-	callerAddr net.Addr // the caller, as in the PROXY header; nil: there is none
+	proxy  net.Addr // the peer, if it has to send a PROXY header
+	remote net.Addr // the caller: the peer, or the address in the PROXY header; nil: ask Conn
+}
 
-	// Set with the port's mu held once the connection is among the port's.
-	counted bool         // for its address
-	addr    netip.Prefix // as connlimit counts it
+// handshake is what a connection needs during its handshake alone. It holds a place among those
+// that compute only while there is something to compute, never while it waits for the client: a
+// silent client costs a deadline, not a place.
+type handshake struct {
+	places        *limiter
+	holdsPlace    bool
+	sentHello     bool // the client's hello has been answered
+	clientReplied bool // and the client has sent something since
+	probe         bool // the hello has the mark of a probe
+	challenge     bool // the client is a CA that validates a name; see challengeConfig
+	bytes         int  // that the client has sent
+	end           time.Time
+	alert         alertRecord
+	verified      trust.Verified // before the client has proved that it holds the key
 }
 
 func (r *rawConn) Read(b []byte) (int, error) {
-	if r.handshakes == nil {
-		if r.readStopped.Load() {
-			return 0, errDeadline("read")
-		}
-		r.reading.begin()
-		err := r.prepare(&r.reading, "read")
-		n := 0
-		if err == nil {
-			n, err = r.Conn.Read(b)
-		}
-		r.reading.end(n)
-		return n, err
+	if r.handshake != nil {
+		return r.readHandshake(b)
 	}
-	r.releasePlace()
+	if r.readStopped.Load() {
+		return 0, errDeadline("read")
+	}
+	r.reading.begin()
+	err := r.prepare(&r.reading, "read")
+	n := 0
+	if err == nil {
+		n, err = r.Conn.Read(b)
+	}
+	r.reading.end(n)
+	return n, err
+}
+
+// readHandshake is Read during the handshake.
+func (r *rawConn) readHandshake(b []byte) (int, error) {
+	h := r.handshake
+	h.releasePlace()
 	n, err := r.Conn.Read(b)
-	if r.handshakeBytes == 0 && n > 0 {
+	if h.bytes == 0 && n > 0 {
 		r.begun.Store(true)
 	}
-	r.handshakeBytes += n
-	r.clientReplied = r.clientReplied || r.sentHello && n > 0
+	h.bytes += n
+	h.clientReplied = h.clientReplied || h.sentHello && n > 0
 	all := r.conn.port.handshakeBytes.Add(int64(n))
 	if err != nil {
 		return n, err
 	}
-	if all > maxHandshakeBytes && r.handshakeBytes > freeHandshakeBytes {
+	if all > maxHandshakeBytes && h.bytes > freeHandshakeBytes {
 		// Fail closed: the client is not let in.
 		return n, reason.Refuse(reason.Limit, fmt.Sprintf("the handshakes under way are too large together: they have %d bytes, at most %d are allowed, and %s has sent %d",
-			all, maxHandshakeBytes, r.RemoteAddr(), r.handshakeBytes))
+			all, maxHandshakeBytes, r.RemoteAddr(), h.bytes))
 	}
-	if err := r.handshakes.acquire(r.handshakeEnd); err != nil {
-		return n, err
-	}
-	r.holdsPlace = true
-	return n, nil
+	return n, h.takePlace()
 }
 
 // stopReading makes the request under way the last of the connection.
@@ -99,8 +101,8 @@ func (r *rawConn) Write(b []byte) (n int, err error) {
 	if r.writeFailed.Load() {
 		return 0, net.ErrClosed // half a record may be out: crypto/tls would wait another five seconds to send its alert
 	}
-	if r.alert != nil {
-		b = r.alert.replace(b)
+	if h := r.handshake; h != nil {
+		b = h.alert.replace(b)
 	}
 	r.writing.begin()
 	for {
@@ -159,14 +161,18 @@ const (
 	freeHandshakeBytes = 16 << 10
 )
 
-// uncountHandshakeBytes subtracts the bytes of a handshake that is over.
-func (r *rawConn) uncountHandshakeBytes() { r.conn.port.handshakeBytes.Add(-int64(r.handshakeBytes)) }
+// takePlace waits for a place among the handshakes that compute.
+func (h *handshake) takePlace() error {
+	err := h.places.acquire(h.end)
+	h.holdsPlace = err == nil
+	return err
+}
 
 // releasePlace gives back the place among the handshakes that compute, if there is one.
-func (r *rawConn) releasePlace() {
-	if r.holdsPlace {
-		r.handshakes.release()
-		r.holdsPlace = false
+func (h *handshake) releasePlace() {
+	if h.holdsPlace {
+		h.places.release()
+		h.holdsPlace = false
 	}
 }
 

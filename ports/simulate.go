@@ -22,8 +22,9 @@ func (p *Port) simulate(ctx context.Context, client connstate.Client) (context.C
 		cs.PeerCertificates = client.Certificates
 	}
 	c := &Conn{port: p, simulated: true}
-	c.raw = &rawConn{conn: c, handshakes: newLimiter(1), handshakeEnd: time.Now().Add(s.config.Limits.Handshake)} // a gate of its own: a simulation takes no place from clients
-	if err := s.verify(c.raw, cs.PeerCertificates); err != nil {
+	h := &handshake{places: newLimiter(1), end: time.Now().Add(s.config.Limits.Handshake)} // places of its own: a simulation takes none from clients
+	c.raw = &rawConn{conn: c, handshake: h}
+	if err := s.verify(h, cs.PeerCertificates); err != nil {
 		return nil, err
 	}
 	if err := p.establish(c, s, &cs); err != nil {

@@ -70,8 +70,9 @@ func (s *state) rotate() error {
 func (s *state) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	c, err := s.config.Certificate(hello)
 	if raw, ok := hello.Conn.(*rawConn); ok {
-		raw.probe = probemark.InHello(hello.SupportedProtos)
-		raw.sentHello = err == nil && c != nil // what the client sends next is its part of the handshake
+		h := raw.handshake
+		h.probe = probemark.InHello(hello.SupportedProtos)
+		h.sentHello = err == nil && c != nil // what the client sends next is its part of the handshake
 	}
 	return c, err
 }
@@ -80,7 +81,7 @@ func (s *state) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error
 // keys included, with a VerifyConnection that knows the connection.
 func (s *state) configFor(raw *rawConn) *tls.Config {
 	own := s.tls.Clone()
-	own.KeyLogWriter = raw.alert // it keeps the secret of one alert in memory and writes nothing
+	own.KeyLogWriter = (*keyLog)(raw)
 	own.GetConfigForClient = s.challengeConfig(raw)
 	if spoken := raw.conn.port.spoken.Load(); spoken != nil {
 		own.NextProtos = slices.DeleteFunc(slices.Clone(own.NextProtos), func(p string) bool {
@@ -88,9 +89,13 @@ func (s *state) configFor(raw *rawConn) *tls.Config {
 		})
 	}
 	own.VerifyConnection = func(cs tls.ConnectionState) error {
-		err := s.verify(raw, cs.PeerCertificates)
+		h := raw.handshake
+		if h == nil {
+			return errNoConn // fail closed: the handshake is over
+		}
+		err := s.verify(h, cs.PeerCertificates)
 		if err != nil {
-			raw.alert.set(alertFor(err, s.config.HideAuthorities), &cs)
+			h.alert.set(alertFor(err, s.config.HideAuthorities), &cs)
 		}
 		return err
 	}
@@ -100,14 +105,14 @@ func (s *state) configFor(raw *rawConn) *tls.Config {
 // verify runs in every handshake, resumed ones too: VerifyConnection is the one
 // callback that crypto/tls does not skip on resumption. It runs before the client has
 // proved that it holds the key, so no result is remembered beyond this handshake.
-func (s *state) verify(raw *rawConn, presented []*x509.Certificate) (err error) {
+func (s *state) verify(h *handshake, presented []*x509.Certificate) (err error) {
 	switch {
 	case s.config.ClientAuth == None:
 		return nil
 	case len(presented) > 0:
-		raw.verified, err = trustaccess.VerifyLocal(s.config.Trust, presented)
+		h.verified, err = trustaccess.VerifyLocal(s.config.Trust, presented)
 		if err == trustaccess.ErrUndecided {
-			raw.verified, err = s.queryResponder(raw, presented)
+			h.verified, err = s.queryResponder(h, presented)
 		}
 		return err
 	case s.config.ClientAuth == Require:
@@ -119,17 +124,16 @@ func (s *state) verify(raw *rawConn, presented []*x509.Certificate) (err error) 
 // queryResponder verifies a certificate where only a responder knows whether it is revoked.
 // The handshake waits for the network meanwhile, so another one may have its place among
 // those that compute.
-func (s *state) queryResponder(raw *rawConn, presented []*x509.Certificate) (trust.Verified, error) {
-	ctx, cancel := context.WithDeadline(context.Background(), raw.handshakeEnd)
+func (s *state) queryResponder(h *handshake, presented []*x509.Certificate) (trust.Verified, error) {
+	ctx, cancel := context.WithDeadline(context.Background(), h.end)
 	defer cancel()
-	raw.releasePlace()
+	h.releasePlace()
 	verified, err := s.config.Trust.Verify(ctx, presented)
 	if err != nil {
 		return trust.Verified{}, err
 	}
-	if err := raw.handshakes.acquire(raw.handshakeEnd); err != nil {
+	if err := h.takePlace(); err != nil {
 		return trust.Verified{}, err
 	}
-	raw.holdsPlace = true
 	return verified, nil
 }

@@ -32,14 +32,15 @@ func (c *Conn) sweep(now time.Time, l Limits) {
 	if c.hijacked.Load() || !c.hasServer.Load() {
 		return // a handler decides how long it lasts
 	}
-	if c.isNew.Load() && now.Sub(c.openedAt) > l.Headers+sweepEvery {
+	age := now.Sub(c.openedAt)
+	if c.isNew.Load() && age > l.Headers+sweepEvery {
 		c.raw.Close() // half a preface of HTTP/2: net/http waits ten seconds, whatever is configured
 	}
-	if c.retireAt.IsZero() || now.Before(c.retireAt) {
+	if c.lifetime == 0 || age < c.lifetime {
 		return
 	}
 	c.retire() // an idle one too: closing it now could cross with a request
-	if c.requests.active() == 0 && now.After(c.retireAt.Add(l.Idle+2*sweepEvery)) {
+	if c.requests.active() == 0 && age > c.lifetime+l.Idle+2*sweepEvery {
 		// An answer of net/http itself (400, 431) does not count as the last one. Without this
 		// a client that sends such requests for ever would keep its connection.
 		c.raw.Close()
