@@ -52,7 +52,8 @@ func (s *snapshot) mapUser(c *call) bool {
 	c.Identity.Leaf = c.Verified.Leaf()
 	c.Identity.Fingerprint = c.Verified.Fingerprint().String()
 	if err == nil && s.fixedGroups && s.mayReuse(&match) {
-		s.remember(c, &memo{snapshot: s, generation: match.Generation, identity: c.Identity, verified: c.Verified, until: match.Until, port: c.port, who: callerOf(c.Identity)})
+		c.who = callerOf(c.Identity)
+		s.remember(c, &memo{snapshot: s, generation: match.Generation, identity: c.Identity, verified: c.Verified, until: match.Until, port: c.port, who: c.who})
 	}
 	c.setCaller()
 	return true
