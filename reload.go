@@ -5,8 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"runtime/debug"
 	"slices"
+	"time"
 
 	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/internal/errorlist"
@@ -191,10 +193,39 @@ const largeLoad = 8 << 20
 
 // returnMemory returns what was needed to parse large files to the operating system, in the
 // background. Otherwise the heap stays at twice its size after the next collection, and above
-// until then: 380 MiB are resident with a million mappings and 100,000 rules, and 150 MiB with it.
+// until then: 330 MiB are resident with a million mappings and 100,000 rules, and 150 MiB with it.
 func (s *Server) returnMemory(f *fileset.Reader) {
-	if s.parsed += f.Loaded(); s.parsed >= largeLoad {
-		s.parsed = 0
-		go debug.FreeOSMemory()
+	if s.parsed += f.Loaded(); s.parsed < largeLoad {
+		return
+	}
+	s.parsed = 0
+	if !s.returning.CompareAndSwap(false, true) {
+		return // it is due already
+	}
+	wait := s.running.Load() && runtime.GOMAXPROCS(0) == 1
+	go func() {
+		if wait {
+			s.waitForFewRequests()
+		}
+		s.returning.Store(false) // before: what is parsed from here on may come too late for this time
+		debug.FreeOSMemory()
+	}()
+}
+
+// fewRequests is how many requests may come in a second in which memory is returned.
+const fewRequests = 10
+
+// waitForFewRequests waits for a second with few requests, or for the end of the server. It is for a
+// single processor: returning 170 MiB occupies a processor for 15 ms, and nothing interrupts it, so
+// every request would wait. While many requests come, the next collection comes soon, and then Go
+// returns the memory slowly: some 300 MiB remain resident.
+func (s *Server) waitForFewRequests() {
+	for before := s.decisions(); s.running.Load(); {
+		time.Sleep(time.Second)
+		now := s.decisions()
+		if now-before < fewRequests {
+			return
+		}
+		before = now
 	}
 }

@@ -49,7 +49,7 @@ type Server struct {
 	pinned   *source.Generation // is mounted while files are read; only a reload writes it
 
 	reading  sync.Mutex // held during a whole reload
-	parsed   int64      // bytes since memory was returned; only a reload writes it
+	parsed   int64      // bytes since memory was last to be returned; only a reload writes it
 	applying sync.Mutex // held while a generation is applied; guards applied; taken after reading
 	applied  uint64     // how often a generation was applied, successfully or not
 
@@ -75,6 +75,7 @@ type Server struct {
 	reminder  reminder
 	fetcher   atomic.Pointer[crlfetch.Fetcher] // nil: no CRL is fetched
 	reloaded  chan struct{}                    // wakes the watcher
+	returning atomic.Bool                      // memory is to be returned
 }
 
 func init() {
