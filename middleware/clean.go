@@ -29,7 +29,9 @@ func (s *snapshot) clean(c *call, w http.ResponseWriter) {
 		s.readForwarded(c, w)
 	}
 	s.deleteIdentity(r.Header)
-	s.deleteIdentity(r.Trailer)
+	if r.Trailer != nil {
+		s.deleteIdentity(r.Trailer)
+	}
 }
 
 // deleteIdentity deletes the identity headers of a header or a trailer.

@@ -9,7 +9,6 @@ import (
 	"sync/atomic"
 
 	"github.com/mtlsguard/mtlsguard/internal/connstate"
-	"github.com/mtlsguard/mtlsguard/internal/identitykey"
 	"github.com/mtlsguard/mtlsguard/internal/problem"
 	"github.com/mtlsguard/mtlsguard/internal/tunnel"
 	"github.com/mtlsguard/mtlsguard/ports"
@@ -211,7 +210,8 @@ func (g *Guard) admit(l last, w http.ResponseWriter, r *http.Request) (inner *ht
 		s.writeRefusal(w, &c)
 		return nil, nil, nil
 	}
-	ctx := context.WithValue(r.Context(), identitykey.Key{}, c.Identity)
+	seen := &innerRequest{ctx: identityContext{r.Context(), c.Identity}}
+	ctx := context.Context(&seen.ctx)
 	if l == lastMap { // Authorize has more to do, and observes then
 		ctx = withIdentified(ctx, g, s, &c)
 	} else {
@@ -221,7 +221,7 @@ func (g *Guard) admit(l last, w http.ResponseWriter, r *http.Request) (inner *ht
 	if c.hop != nil {
 		c.hop.answer.begin(g, w, &c)
 	}
-	return s.strip(r, ctx), c.hop, own
+	return s.strip(&seen.request, r, ctx), c.hop, own
 }
 
 // Check decides about a request without answering it and without changing it. No quota counts

@@ -4,13 +4,20 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+
+	"github.com/mtlsguard/mtlsguard/identity"
+	"github.com/mtlsguard/mtlsguard/internal/identitykey"
 )
 
 // strip returns the request as the handler sees it: with its identity, with the
 // path that was authorized in both forms of the URL, and without identity headers
 // among its trailers.
-func (s *snapshot) strip(r *http.Request, ctx context.Context) *http.Request {
-	inner := r.WithContext(ctx)
+//
+// r is copied into inner: the copy that WithContext makes stays on the stack.
+//
+//go:noinline // its frame, see handler.ServeHTTP
+func (s *snapshot) strip(inner, r *http.Request, ctx context.Context) *http.Request {
+	*inner = *r.WithContext(ctx)
 	if r.URL.RawPath != "" {
 		inner.URL = plainURL(r)
 	}
@@ -45,4 +52,24 @@ func plainURL(r *http.Request) *url.URL {
 	u := *r.URL
 	u.RawPath = ""
 	return &u
+}
+
+// innerRequest is a request as the handler sees it, and its context: one allocation for both.
+type innerRequest struct {
+	request http.Request
+	ctx     identityContext
+}
+
+// identityContext is a context with the identity of the caller.
+type identityContext struct {
+	context.Context
+	identity *identity.Identity
+}
+
+// Value implements context.Context.
+func (c *identityContext) Value(key any) any {
+	if _, ok := key.(identitykey.Key); ok {
+		return c.identity
+	}
+	return c.Context.Value(key)
 }
