@@ -137,7 +137,7 @@ func TestServerClosesAConnectionByID(t *testing.T) {
 			t.Error("the connection is unknown")
 		}
 		testkit.Eventually(t, "the connection is closed", func() bool { return len(l.server.Connections()) == 0 })
-		if took := time.Since(start); took > 10*time.Second {
+		if took := time.Since(start); took > testkit.Patience/2 { // on a busy machine
 			t.Errorf("it took %v", took)
 		}
 		client.CloseIdleConnections() // the client may not have noticed yet
