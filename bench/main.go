@@ -1,3 +1,5 @@
+//go:build unix
+
 // Command bench measures the cost of the guard beside other servers, in one run.
 //
 //	go run ./bench                      # net/http, a naive guard, mtlsguard

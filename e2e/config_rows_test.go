@@ -5,8 +5,9 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
-	"syscall"
 	"time"
+
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 )
 
 // configErrorRow puts one error into the files of a site.
@@ -50,7 +51,7 @@ func none(string) error { return nil }
 
 func folder(path string) error { return os.Mkdir(path, 0o700) }
 
-func fifo(path string) error { return syscall.Mkfifo(path, 0o600) }
+func fifo(path string) error { return testkit.NamedPipe(path) }
 
 func loop(path string) error { return os.Symlink(filepath.Base(path), path) }
 

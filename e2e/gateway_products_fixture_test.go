@@ -11,7 +11,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -99,7 +98,6 @@ var products = []product{
 	},
 }
 
-func escaped(p *testpki.Pair) string { return url.PathEscape(string(onlyLeaf(p).CertPEM())) }
 func encoded(p *testpki.Pair) string { return base64.StdEncoding.EncodeToString(p.Cert.Raw) }
 
 // realGateway is a service behind a real gateway.

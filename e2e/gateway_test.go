@@ -83,9 +83,12 @@ func (s *headerTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	return s.RoundTripper.RoundTrip(r)
 }
 
+// escaped is a certificate as nginx sends it.
+func escaped(p *testpki.Pair) string { return url.PathEscape(string(onlyLeaf(p).CertPEM())) }
+
 // nginxHeaders returns the headers in which nginx forwards a certificate.
 func nginxHeaders(holder *testpki.Pair) []string {
-	return []string{"X-Ssl-Client-Cert", url.PathEscape(string(onlyLeaf(holder).CertPEM())), "X-Ssl-Client-Verify", "SUCCESS"}
+	return []string{"X-Ssl-Client-Cert", escaped(holder), "X-Ssl-Client-Verify", "SUCCESS"}
 }
 
 func onlyLeaf(holder *testpki.Pair) *testpki.Pair {

@@ -3,7 +3,6 @@
 package main
 
 import (
-	"net"
 	"os"
 	"os/exec"
 	"strings"
@@ -14,13 +13,6 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 )
 
-// nginx is a real gateway in front of the port edge, with the documented configuration.
-type nginx struct {
-	*nightSite
-	addr string
-	cmd  *exec.Cmd
-}
-
 // newNginx starts nginx with one text of its configuration replaced.
 func newNginx(n *nightSite, old, replacement string) *nginx {
 	n.Helper()
@@ -28,12 +20,7 @@ func newNginx(n *nightSite, old, replacement string) *nginx {
 	if err != nil {
 		n.Fatal(err)
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0") // a free port
-	if err != nil {
-		n.Fatal(err)
-	}
-	g := &nginx{nightSite: n, addr: l.Addr().String()}
-	l.Close()
+	g := &nginx{nightSite: n, addr: testkit.FreeAddress(n)}
 	n.pair("gateway", n.gateway)
 	n.put("service-ca.pem", n.get("server-ca.pem"))
 	temporary := "http {\n    access_log off;\n"

@@ -32,6 +32,13 @@ type nightSite struct {
 	alias                                                       string            // of the outgoing call
 }
 
+// nginx is a real gateway in front of the port edge, with the documented configuration.
+type nginx struct {
+	*nightSite
+	addr string
+	cmd  *exec.Cmd
+}
+
 const nightConfig = `users: users.yaml
 policy: policy.csv
 reload: 50ms

@@ -6,7 +6,6 @@ import (
 	"net"
 	"os"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -60,7 +59,7 @@ func mtlsguardInProcess(ts *testscript.TestScript, neg bool, args []string) {
 
 // fifo creates a named pipe without a writer.
 func fifo(ts *testscript.TestScript, _ bool, args []string) {
-	ts.Check(syscall.Mkfifo(ts.MkAbs(args[0]), 0o600))
+	ts.Check(testkit.NamedPipe(ts.MkAbs(args[0])))
 }
 
 // huge creates a sparse file of 300 MiB.

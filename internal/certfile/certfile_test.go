@@ -6,13 +6,13 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/pavlo-v-chernykh/keystore-go/v4"
 	"software.sslmate.com/src/go-pkcs12"
 
 	"github.com/mtlsguard/mtlsguard/configerror"
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 )
 
@@ -119,7 +119,7 @@ func TestOnlyRegularFilesOfBoundedSizeAreRead(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	pipe, empty, big := filepath.Join(dir, "pipe"), filepath.Join(dir, "empty"), filepath.Join(dir, "big")
-	for _, err := range []error{syscall.Mkfifo(pipe, 0o600), os.WriteFile(empty, nil, 0o600), os.WriteFile(big, nil, 0o600), os.Truncate(big, maxFileBytes+1)} {
+	for _, err := range []error{testkit.NamedPipe(pipe), os.WriteFile(empty, nil, 0o600), os.WriteFile(big, nil, 0o600), os.Truncate(big, maxFileBytes+1)} {
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -19,7 +19,6 @@ import (
 	"runtime"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -235,7 +234,7 @@ func mustEncode(t *testing.T, key any, cert *x509.Certificate) []byte {
 func TestNamedPipeIsRejected(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "pipe")
-	if err := syscall.Mkfifo(path, 0o600); err != nil {
+	if err := testkit.NamedPipe(path); err != nil {
 		if os.Getenv("MTLSGUARD_REQUIRE_ALL") == "1" {
 			t.Fatal(err)
 		}
