@@ -87,11 +87,7 @@ func (l *listener) handshake(raw *rawConn) {
 		return
 	}
 	raw.SetDeadline(time.Time{})
-	select {
-	case l.queueFor(raw.conn) <- t:
-	case <-l.done:
-		t.Close()
-	}
+	l.offer(l.queueFor(raw.conn), t)
 }
 
 // finishHandshake does the handshake. A panic of crypto/tls, or of a function in the

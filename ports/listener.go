@@ -66,6 +66,15 @@ func (l *listener) queueFor(c *Conn) chan<- net.Conn {
 	return l.accepted
 }
 
+// offer waits until a server accepts a finished connection from a queue.
+func (l *listener) offer(queue chan<- net.Conn, c net.Conn) {
+	select {
+	case queue <- c:
+	case <-l.done:
+		c.Close()
+	}
+}
+
 // Addr returns the address of the listener.
 func (l *listener) Addr() net.Addr { return l.inner.Addr() }
 

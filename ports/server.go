@@ -118,7 +118,7 @@ func (r *run) serveUntil(stop <-chan struct{}, failed chan<- error) {
 				sweepHTTP1(srv)
 			}
 			r.servers = append(r.servers, srv)
-			go func() { ended <- srv.Serve(serverListener{r.listener, from, done}) }()
+			go func() { ended <- srv.Serve(serverListener{r.listener, from, changed, done}) }()
 		}
 		select {
 		case <-changed:
@@ -192,14 +192,24 @@ func (r *run) drain() {
 // serverListener is the part of a port's listener that one http.Server accepts from.
 type serverListener struct {
 	*listener
-	from chan net.Conn
-	done chan struct{} // closed: this server accepts no more connections
+	from    chan net.Conn
+	changed <-chan struct{} // closed: connections are for the next server, and done will be closed
+	done    <-chan struct{} // closed: this server accepts no more connections
 }
 
 func (s serverListener) Accept() (net.Conn, error) {
 	select {
 	case c := <-s.from:
-		return c, nil
+		select {
+		default:
+			return c, nil
+		case <-s.changed:
+			go s.offer(s.from, c)
+		}
+	case <-s.done:
+	case <-s.listener.done:
+	}
+	select {
 	case <-s.done:
 		return nil, http.ErrServerClosed
 	case <-s.listener.done:
