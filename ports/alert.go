@@ -47,7 +47,7 @@ func alertFor(err error, hideAuthorities bool) uint8 {
 
 // alertRecord replaces the alert with which crypto/tls ends a refused handshake: it sends
 // bad_certificate for every error of VerifyConnection, and has no way to choose another. A
-// TLS 1.2 alert is plain text at that point. A TLS 1.3 alert is encrypted, so alertRecord is
+// TLS 1.2 alert is plain text at that point. A TLS 1.3 alert is encrypted, so alertRecord gets
 // the key log of its one handshake and encrypts its own: it keeps one secret in memory, which
 // crypto/tls has there too, and writes none. Only one of the two records is sent, so no nonce
 // is used twice. If anything is unexpected, the alert of crypto/tls stays.

@@ -44,11 +44,11 @@ func start(cmd *exec.Cmd) (*process, error) {
 	if err := asDatabase(cmd); err != nil {
 		return nil, err
 	}
-	cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL
+	endWithTests(cmd.SysProcAttr)
 	p := &process{Cmd: cmd, ended: make(chan struct{})}
 	started := make(chan error, 1)
 	go func() {
-		runtime.LockOSThread() // Pdeathsig is about the thread, which must not end before
+		runtime.LockOSThread() // endWithTests is about the thread, which must not end before
 		defer close(p.ended)
 		err := cmd.Start()
 		if started <- err; err == nil {
