@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 
 	"github.com/mtlsguard/mtlsguard/internal/connlimit"
+	"github.com/mtlsguard/mtlsguard/internal/panics"
 	"github.com/mtlsguard/mtlsguard/reason"
 	"github.com/mtlsguard/mtlsguard/reverse/internal/wire"
 	"github.com/mtlsguard/mtlsguard/trust"
@@ -101,7 +102,7 @@ func (g *Gateway) addToPool(t *gatewayTunnel) error {
 
 // authorize returns an error unless the certificate may serve all of these services.
 func (g *Gateway) authorize(ctx context.Context, server trust.Verified, services []string) (err error) {
-	defer recoverAs(&err, "Authorize") // fail closed
+	defer panics.AsError(&err, "reverse: Authorize") // fail closed
 	allowed, err := g.config.Authorize(ctx, server.Chains()[0])
 	if err != nil {
 		return err

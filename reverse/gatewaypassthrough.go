@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/internal/connlimit"
+	"github.com/mtlsguard/mtlsguard/internal/panics"
 	"github.com/mtlsguard/mtlsguard/reason"
 	"github.com/mtlsguard/mtlsguard/reverse/internal/wire"
 	"github.com/mtlsguard/mtlsguard/trust"
@@ -106,7 +107,7 @@ func (g *Gateway) carryConn(c net.Conn, service func(string) string) {
 
 // callService calls the program's function with a name that a client has chosen.
 func callService(service func(string) string, serverName string) (name string, err error) {
-	defer recoverAs(&err, "the service function of ServePassthrough")
+	defer panics.AsError(&err, "reverse: the service function of ServePassthrough")
 	return service(serverName), nil
 }
 

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/mtlsguard/mtlsguard/internal/panics"
 )
 
 // pool has the gateway's tunnels, and the requests that wait for a place in one.
@@ -79,7 +81,7 @@ func (p *pool) callPick(q *queue) *gatewayTunnel {
 func (p *pool) recoverPick(free []Tunnel) *gatewayTunnel {
 	var err error
 	choice := func() Tunnel {
-		defer recoverAs(&err, "Pick")
+		defer panics.AsError(&err, "reverse: Pick")
 		return p.pick(free)
 	}()
 	return choice.tunnel

@@ -7,8 +7,9 @@ import (
 	"runtime/debug"
 )
 
-// AsError recovers from a panic, logs it to the default logger, and sets err. Defer it in a goroutine
-// that calls code of the program, named name: net/http recovers only in the goroutine of a request.
+// AsError recovers from a panic, logs it to the default logger, and sets err. Defer it where code of the
+// program, named name, is called outside of a request or with a lock held: the panic would end the process,
+// or hold the lock for ever. net/http recovers only in the goroutine of a request.
 func AsError(err *error, name string) {
 	if v := recover(); v != nil {
 		slog.Error(name+" panicked", slog.Any("panic", v), slog.String("stack", string(debug.Stack())))
