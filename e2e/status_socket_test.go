@@ -42,7 +42,10 @@ func TestStatusSocketOfARunningServer(t *testing.T) {
 		t.Fatal(got)
 	}
 	get(s.client(nil), l.url("internal", "/whoami"))
-	testkit.Eventually(t, "the refused handshake is counted", func() bool { return read().Ports[0].Handshakes[reason.NoCertificate] == 1 })
+	testkit.Eventually(t, "the refused handshake is counted, and its connection closed", func() bool {
+		p := read().Ports[0]
+		return p.Handshakes[reason.NoCertificate] == 1 && p.Connections == 1
+	})
 	r := read()
 	if !r.Ready || r.Config != s.path(config) || r.PID != os.Getpid() || len(r.Ports) != 2 || time.Since(r.At) > time.Minute {
 		t.Errorf("got %+v, want a ready server with two ports", r)
