@@ -20,7 +20,7 @@ func (l *reader) readLines(data []byte) (line, number int) {
 		if line++; line%256 == 0 {
 			workers.Yield()
 		}
-		if text = bytes.TrimSpace(text); len(text) == 0 {
+		if text = bytes.Trim(text, jsonBlanks); len(text) == 0 {
 			continue
 		}
 		number++
@@ -36,6 +36,9 @@ func (l *reader) readLines(data []byte) (line, number int) {
 	}
 	return line, number
 }
+
+// jsonBlanks is the whitespace of RFC 8259 section 2 within a line.
+const jsonBlanks = " \t\r"
 
 // rejectNoLines reports a file without any mapping, which is an error as an empty users.yaml is.
 func (l *reader) rejectNoLines() {

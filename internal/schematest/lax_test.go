@@ -102,6 +102,7 @@ func FuzzLine(f *testing.F) {
 	f.Add([]byte(`{"id": "staff", "user": "{user}", "subject": "CN={user},OU=Staff,O=Acme", "issuer": "ca.pem", "ports": ["internal"], "disabled": false}`))
 	f.Add([]byte(`{"id": "a", "user": "a", "serial": 1000, "issuer": "ca.pem", "not_before": "2026-01-01"}`))
 	f.Add([]byte(`{"id": 1, "user": 2, "spki": "sha256:9f0e0121631b3a5629d06d50b72a37b337824e46d6c8b06c7f4cb312213b2b49", "ports": [1, true]}`))
+	f.Add([]byte("\v" + `{"id": "a", "user": "a", "serial": 1000, "issuer": "ca.pem"}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if bytes.ContainsAny(data, "\n\r") {
 			return

@@ -82,5 +82,5 @@ func IDsIn(data []byte, ids []string) []string {
 	return out
 }
 
-// Blank reports whether a file of JSON lines holds no line but blank ones.
-func Blank(data []byte) bool { return len(bytes.TrimSpace(data)) == 0 }
+// Blank reports whether a file of JSON lines holds nothing but the whitespace of RFC 8259 section 2.
+func Blank(data []byte) bool { return len(bytes.Trim(data, " \t\r\n")) == 0 }
