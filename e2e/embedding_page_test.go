@@ -24,7 +24,7 @@ func init() {
 `
 
 // The first program of docs/embedding.md, as it stands there, finishes the request under way when
-// it is told to end, and ends with status 0.
+// it gets SIGTERM, and ends with status 0.
 func TestProgramOfThePageFinishesRequests(t *testing.T) {
 	t.Parallel()
 	page, err := os.ReadFile("../docs/embedding.md")
